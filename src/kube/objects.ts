@@ -1,0 +1,119 @@
+// The parts of Kubernetes' wire objects that Fairlead reads (API reference v1.36). The API server has
+// validated the built-in kinds, so these are descriptions, not parsers; our own kinds are parsed in api/.
+
+export interface ObjectMeta {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+  readonly generation?: number;
+  readonly creationTimestamp?: string;
+  readonly deletionTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly finalizers?: readonly string[];
+}
+
+export interface KubeObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: ObjectMeta;
+}
+
+export interface LabelSelector {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly {
+    readonly key: string;
+    readonly operator: string;
+    readonly values?: readonly string[];
+  }[];
+}
+
+export type Protocol = 'TCP' | 'UDP' | 'SCTP';
+
+export interface ServicePort {
+  readonly name?: string;
+  readonly protocol?: Protocol;
+  readonly port: number;
+  readonly targetPort?: number | string;
+  readonly nodePort?: number;
+}
+
+export interface IngressStatus {
+  readonly ip?: string;
+  readonly hostname?: string;
+  readonly ipMode?: string;
+  readonly ports?: readonly { readonly port: number; readonly protocol: string; readonly error?: string }[];
+}
+
+/** metav1.Condition */
+export interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: string;
+  readonly message: string;
+  readonly lastTransitionTime: string;
+  readonly observedGeneration?: number;
+}
+
+export interface ServiceObject extends KubeObject {
+  readonly spec: {
+    readonly type?: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
+    readonly clusterIP?: string;
+    readonly clusterIPs?: readonly string[];
+    readonly externalIPs?: readonly string[];
+    readonly ipFamilies?: readonly ('IPv4' | 'IPv6')[];
+    readonly ipFamilyPolicy?: 'SingleStack' | 'PreferDualStack' | 'RequireDualStack';
+    readonly loadBalancerIP?: string;
+    readonly loadBalancerClass?: string;
+    readonly loadBalancerSourceRanges?: readonly string[];
+    readonly externalTrafficPolicy?: 'Cluster' | 'Local';
+    readonly internalTrafficPolicy?: 'Cluster' | 'Local';
+    readonly healthCheckNodePort?: number;
+    readonly sessionAffinity?: 'None' | 'ClientIP';
+    readonly selector?: Readonly<Record<string, string>>;
+    readonly ports?: readonly ServicePort[];
+  };
+  readonly status?: {
+    readonly loadBalancer?: { readonly ingress?: readonly IngressStatus[] };
+    readonly conditions?: readonly Condition[];
+  };
+}
+
+export interface EndpointSliceObject extends KubeObject {
+  readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  readonly endpoints?:
+    | readonly {
+        readonly addresses: readonly string[];
+        readonly conditions?: {
+          readonly ready?: boolean;
+          readonly serving?: boolean;
+          readonly terminating?: boolean;
+        };
+        readonly nodeName?: string;
+        readonly zone?: string;
+        readonly targetRef?: { readonly kind?: string; readonly name?: string; readonly namespace?: string };
+      }[]
+    | null;
+  readonly ports?:
+    | readonly {
+        readonly name?: string;
+        readonly port?: number;
+        readonly protocol?: Protocol;
+      }[]
+    | null;
+}
+
+export interface NodeObject extends KubeObject {
+  readonly spec?: {
+    readonly unschedulable?: boolean;
+    readonly podCIDRs?: readonly string[];
+    readonly taints?: readonly { readonly key: string; readonly effect: string }[];
+  };
+  readonly status?: {
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[];
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+}
+
+export interface NamespaceObject extends KubeObject {}

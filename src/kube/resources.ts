@@ -1,0 +1,59 @@
+// The kinds that Fairlead reads and writes, by their place in the REST tree.
+import type { Resource } from './kube-api.ts';
+import type { EndpointSliceObject, NamespaceObject, NodeObject, ServiceObject } from './objects.ts';
+
+export const SERVICES: Resource<ServiceObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'services',
+  kind: 'Service',
+  namespaced: true,
+};
+
+export const NODES: Resource<NodeObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'nodes',
+  kind: 'Node',
+  namespaced: false,
+};
+
+export const NAMESPACES: Resource<NamespaceObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+};
+
+export const ENDPOINT_SLICES: Resource<EndpointSliceObject> = {
+  group: 'discovery.k8s.io',
+  version: 'v1',
+  plural: 'endpointslices',
+  kind: 'EndpointSlice',
+  namespaced: true,
+};
+
+export const EVENTS: Resource = {
+  group: 'events.k8s.io',
+  version: 'v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+};
+
+export const IP_ADDRESS_POOLS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'ipaddresspools',
+  kind: 'IPAddressPool',
+  namespaced: false,
+};
+
+export const L2_ADVERTISEMENTS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'l2advertisements',
+  kind: 'L2Advertisement',
+  namespaced: false,
+};
