@@ -58,6 +58,14 @@ export interface PatchOptions {
   readonly force?: boolean;
 }
 
+/** The path of a resource's collection, or of one object in it. */
+export function pathOf(resource: Resource, { name, namespace }: Partial<ObjectName>): string {
+  const { group, version, plural, namespaced } = resource;
+  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+  const within = namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : '';
+  return `${root}${within}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
+}
+
 /** All calls reject with KubeError: an HTTP status from the server, or code 0 for a broken connection. */
 export interface KubeApi {
   list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<ListPage<T>>;
@@ -78,12 +86,15 @@ export interface KubeApi {
 export class KubeError extends Error {
   readonly status: number;
   readonly reason: string;
+  /** Milliseconds that the server asks to wait (Retry-After), with 429 and 503. */
+  readonly retryAfter: number | undefined;
 
   /** `status`: the HTTP status, or 0 when no answer came; `reason`: metav1.Status.reason, or the system error code. */
-  constructor(status: number, reason: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(status: number, reason: string, message: string, retryAfter?: number) {
+    super(message);
     this.name = 'KubeError';
     this.status = status;
     this.reason = reason;
+    this.retryAfter = retryAfter;
   }
 }

@@ -6,6 +6,8 @@ export type PacketProtocol = 'arp' | 'ndp';
 export interface PacketSocketOptions {
   readonly interfaceName: string;
   readonly protocol: PacketProtocol;
+  /** Path of the network namespace to open the socket in, such as /run/netns/client; absent: our own. */
+  readonly networkNamespace?: string;
   /** A whole frame, Ethernet header first. The buffer is the receiver's to keep. Own frames are not delivered. */
   readonly onFrame: (frame: Uint8Array) => void;
   /** The socket broke (ENETDOWN, ENXIO: the interface went away); it is closed already. */

@@ -1,0 +1,79 @@
+// The pages that people and probes ask a process for: /metrics, /healthz, /livez.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+import { type Clock, sleep } from '../clock/clock.ts';
+import type { Logger } from './logger.ts';
+
+export interface Health {
+  readonly healthy: boolean;
+  /** What is the matter, or what is well: shown as JSON. */
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export interface HttpServerOptions {
+  /** `host:port`, an IPv6 host in brackets; port 0 takes any free one. */
+  readonly address: string;
+  /** The flag that set the address, for the message when it is in use. */
+  readonly flag: string;
+  readonly registry: Registry;
+  readonly health: () => Health;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Time between two tries to bind an address that another process holds, in milliseconds. */
+const BIND_RETRY = 5_000;
+
+/**
+ * Serves until `signal` aborts. Resolves with the bound port, or undefined when `signal` came first.
+ * An address that is in use never stops the process: it is said once and tried again.
+ */
+export async function serveHttp(options: HttpServerOptions): Promise<number | undefined> {
+  const { address, flag, clock, log, signal } = options;
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  const port = Number(address.slice(colon + 1));
+  let said = false;
+  while (!signal.aborted) {
+    const server = createServer((request, response) => answer(options, request, response));
+    const problem = await new Promise<Error | undefined>((resolve) => {
+      server.once('error', resolve);
+      server.listen({ port, ...(host === '' ? {} : { host }) }, () => resolve(undefined));
+    });
+    if (!problem) {
+      signal.addEventListener('abort', () => {
+        server.close();
+        server.closeAllConnections();
+      });
+      return (server.address() as AddressInfo).port; // a TCP server that listens has one
+    }
+    if (!said)
+      log.warn({ flag, address, error: problem.message }, 'cannot serve metrics and health; will try again');
+    said = true;
+    await sleep(clock, BIND_RETRY, signal);
+  }
+  return undefined;
+}
+
+function answer(options: HttpServerOptions, request: IncomingMessage, response: ServerResponse): void {
+  switch ((request.url ?? '').split('?')[0]) {
+    case '/metrics':
+      options.registry.metrics().then(
+        (text) => response.setHeader('content-type', options.registry.contentType).end(text),
+        (error) => response.writeHead(500).end(String(error)),
+      );
+      return;
+    case '/healthz':
+    case '/livez':
+    case '/readyz': {
+      const { healthy, detail } = options.health();
+      response.writeHead(healthy ? 200 : 503, { 'content-type': 'application/json' });
+      response.end(`${JSON.stringify({ healthy, ...detail })}\n`);
+      return;
+    }
+    default:
+      response.writeHead(404).end('there are /metrics, /healthz and /livez\n');
+  }
+}
