@@ -80,15 +80,18 @@ export class Reflector<T extends KubeObject> {
 
   /** Watches once and returns the version to go on from; throws what broke it. */
   async #watch(from: string, signal: AbortSignal): Promise<string> {
-    const { api, resource, store, random, metrics } = this.#options;
+    const { api, resource, store, clock, random, metrics } = this.#options;
     const timeoutSeconds = Math.round(
       WATCH_SECONDS.least + random() * (WATCH_SECONDS.most - WATCH_SECONDS.least),
     );
     let version = from;
+    let heard = false;
+    const began = clock.now();
     metrics.watches.inc({ resource: resource.plural });
     try {
       for await (const event of api.watch(resource, { resourceVersion: version, timeoutSeconds, signal })) {
         if (event.kind === 'error') throw new KubeError(event.code, 'WatchError', event.message);
+        heard = true;
         this.#recovered();
         if (event.kind === 'bookmark') {
           version = event.resourceVersion;
@@ -98,6 +101,9 @@ export class Reflector<T extends KubeObject> {
         else store.set(slim(event.object));
         version = event.object.metadata.resourceVersion ?? version;
       }
+      // A server (or a proxy before it) that ends watches as soon as they start must not be asked without pause.
+      if (!heard && clock.now() - began < 1000)
+        throw new KubeError(0, 'Closed', 'the watch ended as soon as it began');
       return version;
     } catch (error) {
       // What was heard before the break need not be heard again.

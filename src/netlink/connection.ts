@@ -1,5 +1,4 @@
 // Requests over a netlink socket: one at a time, each with its acknowledgement, dump or batch answer.
-import { constants } from 'node:os';
 import type { Clock, Timer } from '../clock/clock.ts';
 import type { NetlinkSocket, NetlinkSocketOptions, OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import {
@@ -11,41 +10,30 @@ import {
   NLM_F_REQUEST,
   NLMSG_DONE,
   NLMSG_ERROR,
-  parseAcknowledgement,
   parseMessages,
 } from './message.ts';
+import { asNetlinkError, errorOf, NetlinkError } from './netlink-error.ts';
 
 /** The kernel answers within microseconds; this only ends waiting for what will never come. Milliseconds. */
 const ANSWER_TIMEOUT = 10_000;
-/** A dump that changed underneath is asked for again this many times. */
+/** A dump that changed underneath is asked for this many times. */
 const DUMP_TRIES = 10;
-
-/** The kernel refused a message, or its answer was lost (`code` ENOBUFS or ETIMEDOUT: it may have been carried out). */
-export class NetlinkError extends Error {
-  readonly code: string;
-  /** Of a batch: which message was refused, counted from 0. */
-  readonly index: number | undefined;
-
-  constructor(code: string, message: string, index?: number) {
-    super(message);
-    this.name = 'NetlinkError';
-    this.code = code;
-    this.index = index;
-  }
-}
-
-/** Writes one message's body (the family's header and attributes) behind a header that the connection wrote. */
-export type WriteBody = (builder: MessageBuilder) => void;
+/** linux/netfilter/nfnetlink.h */
+const NFNL_MSG_BATCH_BEGIN = 0x10;
+const NFNL_MSG_BATCH_END = 0x11;
 
 export interface Request {
   readonly type: number;
-  /** Besides NLM_F_REQUEST and NLM_F_ACK. */
+  /** Besides NLM_F_REQUEST and what the kind of exchange needs. */
   readonly flags?: number;
-  readonly body: WriteBody;
+  /** Writes the family's header and the attributes behind the netlink header. */
+  readonly body: (builder: MessageBuilder) => void;
 }
 
-interface Pending {
-  readonly send: () => void;
+type OnAnswer = (message: Message, resolve: () => void, reject: (error: Error) => void) => void;
+
+interface Exchange {
+  readonly datagram: Uint8Array;
   readonly onMessage: (message: Message) => void;
   readonly reject: (error: Error) => void;
 }
@@ -53,12 +41,13 @@ interface Pending {
 export class NetlinkConnection {
   readonly #socket: NetlinkSocket;
   readonly #clock: Clock;
-  readonly #queue: Pending[] = [];
-  #current: Pending | undefined;
+  readonly #waiting: Exchange[] = [];
+  #current: Exchange | undefined;
   #timeout: Timer | undefined;
   #sequence = 1;
   #failure: Error | undefined;
 
+  /** Opens the socket: throws what `open` throws. */
   constructor(
     options: { readonly open: OpenNetlinkSocket; readonly clock: Clock } & Pick<
       NetlinkSocketOptions,
@@ -77,140 +66,156 @@ export class NetlinkConnection {
   }
 
   /** Sends one request and waits for its acknowledgement. Rejects with NetlinkError when the kernel refuses it. */
-  request({ type, flags = 0, body }: Request): Promise<void> {
+  request(request: Request): Promise<void> {
     const sequence = this.#take(1);
-    const message = new MessageBuilder().begin(type, NLM_F_REQUEST | NLM_F_ACK | flags, sequence);
-    body(message);
-    message.end();
-    return this.#exchange(message.bytes(), (incoming, resolve, reject) => {
-      if (incoming.type !== NLMSG_ERROR || incoming.sequence !== sequence) return;
-      const error = errorOf(incoming);
+    const builder = new MessageBuilder();
+    write(builder, request, NLM_F_ACK, sequence);
+    return this.#exchange(builder.bytes(), (message, resolve, reject) => {
+      if (message.type !== NLMSG_ERROR || message.sequence !== sequence) return;
+      const error = errorOf(message);
       if (error) reject(error);
       else resolve();
     });
   }
 
-  /** Asks for a table and hands each message of the answer to `visit`. A dump that was interrupted starts over. */
-  async dump<T>({ type, flags = 0, body }: Request, read: (message: Message) => T | undefined): Promise<T[]> {
-    for (let tries = 0; ; tries++) {
-      const sequence = this.#take(1);
-      const message = new MessageBuilder().begin(type, NLM_F_REQUEST | NLM_F_DUMP | flags, sequence);
-      body(message);
-      message.end();
-      const found: T[] = [];
-      let interrupted = false;
-      await this.#exchange(message.bytes(), (incoming, resolve, reject) => {
-        if (incoming.sequence !== sequence) return;
-        interrupted ||= (incoming.flags & NLM_F_DUMP_INTR) !== 0;
-        if (incoming.type === NLMSG_DONE) return resolve();
-        if (incoming.type === NLMSG_ERROR)
-          return reject(errorOf(incoming) ?? new NetlinkError('EPROTO', 'dump: no data'));
-        const value = read(incoming);
-        if (value !== undefined) found.push(value);
-      });
-      if (!interrupted || tries === DUMP_TRIES) return found;
+  /**
+   * Asks for a table; `read` turns each message of the answer into a value, or undefined to leave it out.
+   * A table that changed while it was read is read again; one that never holds still rejects with EINTR.
+   */
+  async dump<T>(request: Request, read: (message: Message) => T | undefined): Promise<T[]> {
+    for (let tries = 1; tries <= DUMP_TRIES; tries++) {
+      const { found, interrupted } = await this.#dumpOnce(request, read);
+      if (!interrupted) return found;
     }
+    throw new NetlinkError('EINTR', `the kernel's table changed during each of ${DUMP_TRIES} readings`);
   }
 
   /**
-   * Sends `count` messages that `write` puts into one datagram with consecutive sequence numbers from `first`,
-   * the last of them asking for an acknowledgement. Rejects with the first message that the kernel refused.
+   * Sends all of `requests`, which are of one nfnetlink subsystem, as one transaction: the kernel carries out
+   * all or none. Rejects with a NetlinkError that names every refused message; EMSGSIZE when the batch exceeds
+   * the socket's send buffer (8 MiB as root; about 400 KiB in a user namespace).
    */
-  batch(count: number, write: (builder: MessageBuilder, first: number) => void): Promise<void> {
-    const first = this.#take(count);
-    const message = new MessageBuilder(65_536);
-    write(message, first);
-    return this.#exchange(message.bytes(), (incoming, resolve, reject) => {
-      const index = incoming.sequence - first;
-      if (incoming.type !== NLMSG_ERROR || index < 0 || index >= count) return;
-      const error = errorOf(incoming, index);
-      if (error) reject(error);
-      else if (index === count - 1) resolve();
+  async batch(requests: readonly Request[]): Promise<void> {
+    const [head] = requests;
+    if (!head) return;
+    const first = this.#take(requests.length + 2);
+    const last = first + requests.length;
+    const builder = new MessageBuilder(65_536);
+    // struct nfgenmsg: family, version, the subsystem in network order.
+    const frame = (message: MessageBuilder) => message.raw([0, 0, 0, head.type >> 8]);
+    write(builder, { type: NFNL_MSG_BATCH_BEGIN, body: frame }, 0, first);
+    for (const [i, request] of requests.entries()) {
+      const sequence = first + 1 + i;
+      // One acknowledgement for all: asking for each would overflow the receive buffer.
+      write(builder, request, sequence === last ? NLM_F_ACK : 0, sequence);
+    }
+    write(builder, { type: NFNL_MSG_BATCH_END, body: frame }, 0, last + 1);
+    const refusals: NetlinkError[] = [];
+    await this.#exchange(builder.bytes(), (message, resolve, reject) => {
+      const { type, sequence } = message;
+      if (type !== NLMSG_ERROR || sequence < first || sequence > last) return;
+      const error = errorOf(message, sequence === first ? [] : [sequence - first - 1]);
+      if (error) refusals.push(error);
+      // Errors come in the order of the messages; one for the beginning stands for the whole batch.
+      if (sequence !== last && sequence !== first) return;
+      const [worst] = refusals;
+      if (worst) {
+        const refused = refusals.flatMap((refusal) => refusal.refused);
+        reject(new NetlinkError(worst.code, worst.message, refused));
+      } else if (sequence === last) resolve();
     });
   }
 
-  /** What waits is refused; the kernel's tables stay as they are. */
+  /** Refuses what waits with ECANCELED; the kernel's tables stay as they are. */
   close(): void {
     this.#socket.close();
     this.#fail(new NetlinkError('ECANCELED', 'the netlink connection was closed'));
   }
 
+  async #dumpOnce<T>(request: Request, read: (message: Message) => T | undefined) {
+    const sequence = this.#take(1);
+    const builder = new MessageBuilder();
+    write(builder, request, NLM_F_DUMP, sequence);
+    const found: T[] = [];
+    let interrupted = false;
+    await this.#exchange(builder.bytes(), (message, resolve, reject) => {
+      if (message.sequence !== sequence) return;
+      interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
+      if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
+        const error = errorOf(message);
+        if (error) reject(error);
+        else resolve();
+        return;
+      }
+      const value = read(message);
+      if (value !== undefined) found.push(value);
+    });
+    return { found, interrupted };
+  }
+
+  /** The first of `count` consecutive sequence numbers. */
   #take(count: number): number {
+    if (this.#sequence + count > 0xffff_ffff) this.#sequence = 1;
     const first = this.#sequence;
-    this.#sequence = (first + count) % 0x7fff_0000;
+    this.#sequence += count;
     return first;
   }
 
-  #exchange(
-    datagram: Uint8Array,
-    onMessage: (message: Message, resolve: () => void, reject: (error: Error) => void) => void,
-  ): Promise<void> {
+  #exchange(datagram: Uint8Array, onAnswer: OnAnswer): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      const finish = (settle: () => void) => {
-        if (this.#current !== pending) return;
-        this.#current = undefined;
-        this.#timeout?.cancel();
-        settle();
+      const settle = (outcome: () => void) => {
+        if (this.#current === exchange) {
+          this.#current = undefined;
+          this.#timeout?.cancel();
+        }
+        outcome();
         this.#next();
       };
-      const pending: Pending = {
-        send: () => this.#socket.send(datagram),
-        onMessage: (message) =>
-          onMessage(
-            message,
-            () => finish(resolve),
-            (error) => finish(() => reject(error)),
-          ),
-        reject: (error) => (this.#current === pending ? finish(() => reject(error)) : reject(error)),
-      };
-      this.#queue.push(pending);
-      if (!this.#current) this.#next();
+      const refuse = (error: Error) => settle(() => reject(error));
+      const onMessage = (message: Message) => onAnswer(message, () => settle(resolve), refuse);
+      const exchange: Exchange = { datagram, onMessage, reject: refuse };
+      this.#waiting.push(exchange);
+      this.#next();
     });
   }
 
   #next(): void {
-    const pending = this.#queue.shift();
-    this.#current = pending;
-    if (!pending) return;
+    if (this.#current) return;
+    const exchange = this.#waiting.shift();
+    if (!exchange) return;
+    this.#current = exchange;
     this.#timeout = this.#clock.setTimer(ANSWER_TIMEOUT, () =>
-      pending.reject(new NetlinkError('ETIMEDOUT', `the kernel did not answer within ${ANSWER_TIMEOUT} ms`)),
+      exchange.reject(new NetlinkError('ETIMEDOUT', `the kernel did not answer within ${ANSWER_TIMEOUT} ms`)),
     );
     try {
-      pending.send();
+      this.#socket.send(exchange.datagram);
     } catch (error) {
-      pending.reject(asNetlinkError(error));
+      exchange.reject(asNetlinkError(error));
     }
   }
 
   #onError(error: NodeJS.ErrnoException): void {
-    // ENOBUFS: answers were dropped; the request under way may or may not have been carried out.
+    // ENOBUFS: answers were dropped; whether the request under way was carried out is not known.
     if (error.code === 'ENOBUFS') this.#current?.reject(asNetlinkError(error));
     else this.#fail(asNetlinkError(error));
   }
 
   #fail(error: Error): void {
     this.#failure = error;
-    const waiting = this.#queue.splice(0);
+    const waiting = this.#waiting.splice(0);
     this.#current?.reject(error);
-    for (const pending of waiting) pending.reject(error);
+    for (const exchange of waiting) exchange.reject(error);
   }
 }
 
-function errorOf(message: Message, index?: number): NetlinkError | undefined {
-  const { errno, text } = parseAcknowledgement(message);
-  if (errno === 0) return undefined;
-  const code = ERRNO_NAMES.get(errno) ?? `E${errno}`;
-  return new NetlinkError(
-    code,
-    text === '' ? `the kernel refused it: ${code}` : `the kernel refused it: ${code}: ${text}`,
-    index,
-  );
-}
-
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
-
-function asNetlinkError(error: unknown): NetlinkError {
-  const { code = 'EIO', message } = error as NodeJS.ErrnoException; // the addon throws nothing else
-  return new NetlinkError(code, message);
+function write(
+  builder: MessageBuilder,
+  { type, flags = 0, body }: Request,
+  more: number,
+  sequence: number,
+): void {
+  builder.begin(type, NLM_F_REQUEST | flags | more, sequence);
+  body(builder);
+  builder.end();
 }

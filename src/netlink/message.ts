@@ -1,5 +1,8 @@
-// Netlink messages (linux/netlink.h): a header and attributes, in the machine's byte order.
-// Only little-endian machines run Node 24 and newer in a form that we build for; the addon's platforms all are.
+// Netlink messages (linux/netlink.h): a header and attributes. Headers are in the machine's byte order, and
+// every machine that we run on (x86-64, arm64) is little-endian.
+import { endianness } from 'node:os';
+
+if (endianness() !== 'LE') throw new Error('fairlead runs on little-endian machines only');
 
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
@@ -17,6 +20,8 @@ const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 /** linux/netlink.h NLMSGERR_ATTR_MSG */
 const EXTENDED_ACK_TEXT = 1;
+/** An attribute's length is a 16-bit number, header included. */
+const MAX_ATTRIBUTE = 0xffff;
 
 export interface Message {
   readonly type: number;
@@ -59,8 +64,8 @@ export class MessageBuilder {
   }
 
   /** Fixed bytes right behind the header, such as an nfgenmsg; padded to four. */
-  raw(bytes: readonly number[] | Uint8Array): this {
-    this.#reserve(bytes.length + 4);
+  raw(bytes: Uint8Array | readonly number[]): this {
+    this.#reserve(bytes.length);
     this.#bytes.set(bytes, this.#length);
     this.#length += align(bytes.length);
     return this;
@@ -70,6 +75,13 @@ export class MessageBuilder {
     this.#attributeHeader(type, value.length);
     this.#bytes.set(value, this.#length);
     this.#length += align(value.length);
+    return this;
+  }
+
+  u8(type: number, value: number): this {
+    this.#attributeHeader(type, 1);
+    this.#view.setUint8(this.#length, value);
+    this.#length += 4;
     return this;
   }
 
@@ -94,6 +106,13 @@ export class MessageBuilder {
     return this;
   }
 
+  u64be(type: number, value: bigint): this {
+    this.#attributeHeader(type, 8);
+    this.#view.setBigUint64(this.#length, value);
+    this.#length += 8;
+    return this;
+  }
+
   /** A C string: the bytes and a terminating zero. Names are ASCII. */
   string(type: number, text: string): this {
     this.#attributeHeader(type, text.length + 1);
@@ -102,7 +121,7 @@ export class MessageBuilder {
     return this;
   }
 
-  /** Opens a nested attribute; `close` takes what it returns. */
+  /** Opens a nested attribute; `close` takes what it returns. Throws RangeError there when it grew beyond 65,535 bytes. */
   open(type: number): number {
     const at = this.#length;
     this.#attributeHeader(type | NLA_F_NESTED, 0);
@@ -110,7 +129,7 @@ export class MessageBuilder {
   }
 
   close(at: number): this {
-    this.#view.setUint16(at, this.#length - at, true);
+    this.#view.setUint16(at, fitting(this.#length - at), true);
     return this;
   }
 
@@ -120,14 +139,15 @@ export class MessageBuilder {
   }
 
   #attributeHeader(type: number, valueLength: number): void {
-    this.#reserve(8 + valueLength);
-    this.#view.setUint16(this.#length, 4 + valueLength, true);
+    this.#reserve(4 + valueLength);
+    this.#view.setUint16(this.#length, fitting(4 + valueLength), true);
     this.#view.setUint16(this.#length + 2, type, true);
     this.#length += 4;
   }
 
+  /** Room for `more` bytes and their padding, which is zero because nothing was ever written there. */
   #reserve(more: number): void {
-    const needed = this.#length + more + 4;
+    const needed = this.#length + align(more);
     if (needed <= this.#bytes.length) return;
     const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
     grown.set(this.#bytes);
@@ -193,16 +213,29 @@ export interface Acknowledgement {
   readonly text: string;
 }
 
-/** Reads an NLMSG_ERROR payload: struct nlmsgerr, then (with NETLINK_EXT_ACK) attributes. */
-export function parseAcknowledgement({ flags, payload }: Message): Acknowledgement {
-  if (payload.length < 4 + HEADER)
-    return { errno: payload.length < 4 ? 0 : -viewOf(payload).getInt32(0, true), text: '' };
+/**
+ * Reads how a request ended: an NLMSG_ERROR (struct nlmsgerr, which echoes the request or its header alone) or
+ * the NLMSG_DONE of a dump (an int); behind either, with NETLINK_EXT_ACK, attributes.
+ */
+export function parseAcknowledgement({ type, flags, payload }: Message): Acknowledgement {
+  if (payload.length < 4) return { errno: 0, text: '' };
   const view = viewOf(payload);
-  const errno = -view.getInt32(0, true);
+  const errno = Math.max(0, -view.getInt32(0, true));
   if ((flags & NLM_F_ACK_TLVS) === 0) return { errno, text: '' };
-  const echoed = (flags & NLM_F_CAPPED) !== 0 ? HEADER : view.getUint32(4, true);
-  const text = parseAttributes(payload, 4 + align(echoed)).get(EXTENDED_ACK_TEXT);
+  const text = parseAttributes(payload, 4 + echoedLength(type, flags, view)).get(EXTENDED_ACK_TEXT);
   return { errno, text: text ? textOf(text) : '' };
+}
+
+function echoedLength(type: number, flags: number, view: DataView): number {
+  if (type === NLMSG_DONE) return 0;
+  if ((flags & NLM_F_CAPPED) !== 0 || view.byteLength < 8) return HEADER;
+  return align(Math.min(view.getUint32(4, true), view.byteLength));
+}
+
+function fitting(length: number): number {
+  if (length > MAX_ATTRIBUTE)
+    throw new RangeError(`an attribute of ${length} bytes is too long: ${MAX_ATTRIBUTE} at most`);
+  return length;
 }
 
 function align(length: number): number {

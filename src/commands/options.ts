@@ -1,0 +1,36 @@
+// Flags that both processes share, with defaults that work, and their validation.
+import { Command, InvalidArgumentError } from 'commander';
+
+export interface CommonOptions {
+  readonly kubeconfig?: string;
+  readonly logLevel: string;
+  readonly lbClass: readonly string[];
+  /** Whether Services without a class are ours too. */
+  readonly classless: boolean;
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
+
+/** A command of `name` that already knows the shared flags. */
+export function processCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option('--kubeconfig <file>', 'how to reach the API server (default: the Pod’s own service account)')
+    .option('--lb-class <name...>', 'loadBalancerClass values that are ours', ['fairlead.dev/l2'])
+    .option('--no-classless', 'leave Services without a loadBalancerClass alone')
+    .option('--log-level <level>', LOG_LEVELS.join(', '), logLevel, 'info');
+}
+
+/** `host:port`, with an IPv6 host in brackets. */
+export function bindAddress(text: string): string {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]*):(\d{1,5})$/.exec(text);
+  if (!match || Number(match[2]) > 65_535) {
+    throw new InvalidArgumentError('Write host:port, such as 127.0.0.1:10249 or [::1]:10249.');
+  }
+  return text;
+}
+
+function logLevel(text: string): string {
+  if (!LOG_LEVELS.includes(text)) throw new InvalidArgumentError(`Write one of ${LOG_LEVELS.join(', ')}.`);
+  return text;
+}

@@ -1,0 +1,67 @@
+// What the long-running commands share: the API server, the stores that follow it, the pages for probes.
+import { systemClock } from '../clock/clock.ts';
+import { connectKube } from '../kube/connection.ts';
+import { KubeconfigError } from '../kube/credentials.ts';
+import type { KubeApi, Resource } from '../kube/kube-api.ts';
+import { type KubeMetrics, kubeMetrics } from '../kube/metrics.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import { Reflector } from '../kube/reflector.ts';
+import { Store } from '../kube/store.ts';
+import { createLogger, type Logger } from '../observe/logger.ts';
+import { createRegistry } from '../observe/metrics.ts';
+import type { CommonOptions } from './options.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface Process {
+  readonly api: KubeApi;
+  readonly log: Logger;
+  readonly registry: ReturnType<typeof createRegistry>;
+  /** Starts to follow a kind; its store is whole once `synced` resolves. */
+  follow<T extends KubeObject>(
+    resource: Resource<T>,
+  ): { readonly store: Store<T>; readonly synced: Promise<void> };
+  /** Ends when every follower has ended, after the signal. */
+  stopped(): Promise<unknown>;
+}
+
+/** Throws UsageError for a kubeconfig that cannot be used. */
+export async function startProcess(
+  component: string,
+  options: CommonOptions,
+  signal: AbortSignal,
+): Promise<Process> {
+  const log = createLogger({ component, level: options.logLevel });
+  const registry = createRegistry();
+  const metrics: KubeMetrics = kubeMetrics(registry);
+  const api = await connect(options.kubeconfig);
+  const runs: Promise<void>[] = [];
+  return {
+    api,
+    log,
+    registry,
+    follow(resource) {
+      const store: Store<NonNullable<typeof resource.shape>> = new Store();
+      const reflector = new Reflector({
+        api,
+        resource,
+        store,
+        clock: systemClock,
+        random: Math.random,
+        log,
+        metrics,
+      });
+      runs.push(reflector.run(signal));
+      return { store, synced: reflector.synced };
+    },
+    stopped: () => Promise.all(runs),
+  };
+}
+
+async function connect(kubeconfig: string | undefined): Promise<KubeApi> {
+  try {
+    return await connectKube(kubeconfig);
+  } catch (error) {
+    if (error instanceof KubeconfigError) throw new UsageError(`--kubeconfig: ${error.message}`);
+    throw error;
+  }
+}

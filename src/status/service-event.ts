@@ -1,0 +1,29 @@
+// The event that tells of a change of state on a Service.
+
+import type { EventText } from '../kube/events.ts';
+import type { Condition, ServiceObject } from '../kube/objects.ts';
+import { ALLOCATED_CONDITION, type StatusPatch } from './service-status.ts';
+
+/** The event for a patch that was written; undefined where the state did not change. */
+export function eventFor(before: ServiceObject, patch: StatusPatch): EventText | undefined {
+  const condition = patch.status?.conditions?.find(isOurs);
+  const earlier = before.status?.conditions?.find(isOurs);
+  if (!condition) {
+    const released = patch.status?.loadBalancer !== undefined || patch.metadata.annotations !== undefined;
+    const note = 'the Service is no longer ours to serve; its address is free';
+    return released ? { type: 'Normal', reason: 'IPReleased', action: 'Release', note } : undefined;
+  }
+  if (condition.reason === earlier?.reason && condition.message === earlier.message) return undefined;
+  return condition.status === 'True'
+    ? { type: 'Normal', reason: 'IPAllocated', action: 'Allocate', note: condition.message }
+    : {
+        type: 'Warning',
+        reason: 'AllocationFailed',
+        action: 'Allocate',
+        note: `${condition.reason}: ${condition.message}`,
+      };
+}
+
+function isOurs({ type }: Condition): boolean {
+  return type === ALLOCATED_CONDITION;
+}
