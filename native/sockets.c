@@ -6,7 +6,8 @@
  *   openPacket(interface, protocol, namespace, onData, onError) -> handle     protocol: "arp" | "ndp"
  *   openNetlink(protocol, groups, namespace, onData, onError) -> handle
  *   send(handle, bytes)   setGroup(handle, group, join)   close(handle)
- * Failures throw an Error whose `code` is the errno's name.
+ * Failures throw an Error whose `code` is the errno's name. An error that is not ENOBUFS ends the reading;
+ * the owner then closes the handle. A socket lives until it is closed or its Node environment ends.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,7 +30,7 @@
 #include <node_api.h>
 
 /*
- * Node exports libuv's functions but does not ship its headers. These few declarations are part of libuv's
+ * Node exports libuv's functions, but its headers are not at hand. These few declarations are part of libuv's
  * stable 1.x interface; handles stay opaque and are sized by uv_handle_size.
  */
 typedef void (*uv_poll_cb)(void *handle, int status, int events);
@@ -41,155 +42,168 @@ extern int uv_is_active(const void *handle);
 extern size_t uv_handle_size(int type);
 extern void *uv_handle_get_data(const void *handle);
 extern void uv_handle_set_data(void *handle, void *data);
+extern const char *uv_err_name(int error);
 enum { UV_POLL = 8, UV_READABLE = 1 };
 
 enum {
   MAX_READS = 64,            /* datagrams a wake-up, so that a storm leaves room for other work */
   MAX_DATAGRAM = 256 * 1024, /* the kernel's netlink dumps come in pieces of at most 32 KiB */
   NETLINK_BUFFER = 8 * 1024 * 1024,
+  /* One socket joins as many groups as net.core.optmem_max allows: 20 KiB before Linux 6.7, some 360 groups. */
+  GROUP_SOCKETS = 4,
 };
 
 typedef struct {
   napi_env env;
   napi_ref on_data;
   napi_ref on_error;
-  napi_async_context context;
+  napi_async_cleanup_hook_handle cleanup;
   void *poll;
-  int fd;
-  int group_fd; /* holds IPv6 group memberships; -1 where there are none */
-  unsigned interface;
+  int fd; /* -1 once closed */
+  int group_fds[GROUP_SOCKETS]; /* "ndp" only, otherwise -1: they hold the IPv6 group memberships */
+  int interface; /* 0 for netlink */
+  char name[64]; /* for messages */
 } Socket;
-
-static unsigned char buffer[MAX_DATAGRAM];
 
 /* ---- errors ---- */
 
-static const char *errno_name(int error) {
-  switch (error) {
-    case EPERM: return "EPERM";
-    case EACCES: return "EACCES";
-    case ENODEV: return "ENODEV";
-    case ENXIO: return "ENXIO";
-    case ENETDOWN: return "ENETDOWN";
-    case ENOBUFS: return "ENOBUFS";
-    case EAGAIN: return "EAGAIN";
-    case ENOENT: return "ENOENT";
-    case EINVAL: return "EINVAL";
-    case EBADF: return "EBADF";
-    case EMSGSIZE: return "EMSGSIZE";
-    case ENOMEM: return "ENOMEM";
-    case EMFILE: return "EMFILE";
-    case EADDRINUSE: return "EADDRINUSE";
-    case EADDRNOTAVAIL: return "EADDRNOTAVAIL";
-    case EAFNOSUPPORT: return "EAFNOSUPPORT";
-    case EPROTONOSUPPORT: return "EPROTONOSUPPORT";
-    default: return "EUNKNOWN";
-  }
-}
-
-static napi_value make_error(napi_env env, int error, const char *doing) {
+static napi_value make_error(napi_env env, int error, const char *what, const char *doing) {
   char text[256];
-  snprintf(text, sizeof text, "%s: %s", doing, strerror(error));
+  const char *cause = error == ENODEV ? "there is no such interface" : strerror(error);
+  snprintf(text, sizeof text, "%s: %s: %s", what, doing, cause);
   napi_value code, message, result;
-  napi_create_string_utf8(env, errno_name(error), NAPI_AUTO_LENGTH, &code);
+  napi_create_string_utf8(env, uv_err_name(-error), NAPI_AUTO_LENGTH, &code);
   napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message);
   napi_create_error(env, code, message, &result);
   return result;
 }
 
-static napi_value throw_errno(napi_env env, int error, const char *doing) {
-  napi_throw(env, make_error(env, error, doing));
+static napi_value throw_errno(napi_env env, int error, const char *what, const char *doing) {
+  napi_throw(env, make_error(env, error, what, doing));
   return NULL;
 }
 
 /* ---- reading ---- */
 
-static void call(Socket *socket, napi_ref function_ref, napi_value argument) {
-  napi_value function, receiver, result;
-  napi_get_reference_value(socket->env, function_ref, &function);
+static void call(Socket *socket, napi_ref callback, napi_value argument) {
+  napi_value function, receiver;
+  napi_get_reference_value(socket->env, callback, &function);
   napi_get_global(socket->env, &receiver);
-  if (napi_make_callback(socket->env, socket->context, receiver, function, 1, &argument, &result) != napi_ok) {
-    napi_value exception;
-    bool pending = false;
-    napi_is_exception_pending(socket->env, &pending);
-    if (!pending) return;
-    napi_get_and_clear_last_exception(socket->env, &exception);
-    napi_fatal_exception(socket->env, exception);
-  }
+  if (napi_make_callback(socket->env, NULL, receiver, function, 1, &argument, NULL) != napi_pending_exception) return;
+  napi_value exception;
+  napi_get_and_clear_last_exception(socket->env, &exception);
+  napi_fatal_exception(socket->env, exception);
 }
 
 static void report(Socket *socket, int error) {
   napi_handle_scope scope;
   napi_open_handle_scope(socket->env, &scope);
-  call(socket, socket->on_error, make_error(socket->env, error, "reading from the socket"));
+  call(socket, socket->on_error, make_error(socket->env, error, socket->name, "receiving"));
   napi_close_handle_scope(socket->env, scope);
 }
 
-/* A frame that another host sent to us, to a group or to all; not our own, not one for somebody else. */
-static bool is_for_us(const struct sockaddr_storage *from) {
-  if (from->ss_family != AF_PACKET) return true;
-  unsigned char type = ((const struct sockaddr_ll *)from)->sll_pkttype;
-  return type == PACKET_HOST || type == PACKET_BROADCAST || type == PACKET_MULTICAST;
+static void deliver(Socket *socket, const void *bytes, size_t length) {
+  napi_handle_scope scope;
+  napi_open_handle_scope(socket->env, &scope);
+  napi_value memory, array;
+  void *copy;
+  if (napi_create_arraybuffer(socket->env, length, &copy, &memory) == napi_ok) {
+    memcpy(copy, bytes, length);
+    napi_create_typedarray(socket->env, napi_uint8_array, length, memory, 0, &array);
+    call(socket, socket->on_data, array);
+  }
+  napi_close_handle_scope(socket->env, scope);
+}
+
+typedef union {
+  struct sockaddr any;
+  struct sockaddr_ll packet;
+  struct sockaddr_nl netlink;
+} Sender;
+
+/*
+ * A packet socket of one protocol sees neither our own frames nor, once the kernel has taken a VLAN tag off,
+ * that there was one. But a frame for a VLAN that we lack is marked as another host's, and one for a VLAN or
+ * bond device on top of our interface carries that device's index: both are not for us. Of netlink messages,
+ * only the kernel's (port 0) count.
+ */
+static bool is_for_us(const Socket *socket, const Sender *from) {
+  if (socket->interface == 0) return from->netlink.nl_pid == 0;
+  unsigned char type = from->packet.sll_pkttype;
+  return from->packet.sll_ifindex == socket->interface &&
+         (type == PACKET_HOST || type == PACKET_BROADCAST || type == PACKET_MULTICAST);
+}
+
+/* Reads one datagram. 0 when there was one, otherwise the errno. */
+static int read_one(Socket *socket) {
+  static _Thread_local unsigned char buffer[MAX_DATAGRAM]; /* Node may load us in several threads */
+  Sender from = {0};
+  struct iovec piece = {buffer, sizeof buffer};
+  struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &piece, .msg_iovlen = 1};
+  ssize_t length;
+  do {
+    length = recvmsg(socket->fd, &message, 0);
+  } while (length < 0 && errno == EINTR);
+  if (length < 0) return errno;
+  /* Half a datagram is a lost one. */
+  if (message.msg_flags & MSG_TRUNC) return socket->interface == 0 ? ENOBUFS : 0;
+  if (is_for_us(socket, &from)) deliver(socket, buffer, (size_t)length);
+  return 0;
 }
 
 static void on_readable(void *poll, int status, int events) {
   (void)status; /* recvmsg says the error by its name */
   (void)events;
   Socket *socket = uv_handle_get_data(poll);
+  /* Any callback may close the socket. */
   for (int reads = 0; reads < MAX_READS && socket->fd >= 0; reads++) {
-    struct sockaddr_storage from = {0};
-    struct iovec piece = {buffer, sizeof buffer};
-    struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &piece, .msg_iovlen = 1};
-    ssize_t length = recvmsg(socket->fd, &message, 0);
-    if (length < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) {
-        int error = errno;
-        if (error != ENOBUFS) uv_poll_stop(poll);
-        report(socket, error);
-        if (error != ENOBUFS) return;
-        continue;
-      }
-      break;
-    }
-    if (message.msg_flags & MSG_TRUNC || !is_for_us(&from)) continue;
-    napi_handle_scope scope;
-    napi_open_handle_scope(socket->env, &scope);
-    napi_value data;
-    napi_create_buffer_copy(socket->env, (size_t)length, buffer, NULL, &data);
-    call(socket, socket->on_data, data);
-    napi_close_handle_scope(socket->env, scope);
+    int error = read_one(socket);
+    if (error == 0) continue;
+    if (error == EAGAIN) break;
+    if (error != ENOBUFS) uv_poll_stop(poll);
+    report(socket, error);
+    if (error != ENOBUFS) return;
   }
-  /* libuv stops a handle whose socket had a pending error; the socket itself may go on. */
+  /* libuv stops a handle whose socket had an error pending, which after ENOBUFS goes on. */
   if (socket->fd >= 0 && !uv_is_active(poll)) uv_poll_start(poll, UV_READABLE, on_readable);
 }
 
 /* ---- life ---- */
 
-static void free_poll(void *poll) {
-  free(uv_handle_get_data(poll));
-  free(poll);
+static void close_groups(const int *group_fds) {
+  for (int i = 0; i < GROUP_SOCKETS; i++)
+    if (group_fds[i] >= 0) close(group_fds[i]);
 }
 
-static void shut(void *data) {
-  Socket *socket = data;
-  if (socket->fd < 0) return;
-  uv_poll_stop(socket->poll);
-  close(socket->fd);
-  socket->fd = -1;
-  if (socket->group_fd >= 0) close(socket->group_fd);
+static void on_closed(void *poll) {
+  Socket *socket = uv_handle_get_data(poll);
   napi_delete_reference(socket->env, socket->on_data);
   napi_delete_reference(socket->env, socket->on_error);
-  napi_async_destroy(socket->env, socket->context);
-  uv_close(socket->poll, free_poll);
+  napi_remove_async_cleanup_hook(socket->cleanup);
+  free(poll);
+  free(socket);
+}
+
+static void shut(Socket *socket) {
+  if (socket->fd < 0) return;
+  uv_close(socket->poll, on_closed); /* stops the polling at once; the callback comes in the next turn */
+  close(socket->fd);
+  socket->fd = -1;
+  close_groups(socket->group_fds);
+}
+
+/* The environment waits until on_closed has removed the hook. */
+static void on_environment_end(napi_async_cleanup_hook_handle hook, void *socket) {
+  (void)hook;
+  shut(socket);
 }
 
 /*
- * A handle given to JavaScript is a small box that names the socket: the box lives as long as JavaScript
- * holds it, the socket until it is closed.
+ * What JavaScript holds is a small box that names the socket: the box lives as long as JavaScript holds it, the
+ * socket until it is closed.
  */
 typedef struct {
-  Socket *socket;
+  Socket *socket; /* NULL once closed */
 } Box;
 
 static void free_box(napi_env env, void *data, void *hint) {
@@ -198,56 +212,75 @@ static void free_box(napi_env env, void *data, void *hint) {
   free(data);
 }
 
-static Box *box_of(napi_env env, napi_value value) {
+/* The open socket, or NULL with EBADF thrown. */
+static Socket *socket_of(napi_env env, napi_value value, const char *doing) {
   Box *box = NULL;
-  if (napi_get_value_external(env, value, (void **)&box) != napi_ok) return NULL;
-  return box;
+  if (napi_get_value_external(env, value, (void **)&box) == napi_ok && box->socket) return box->socket;
+  throw_errno(env, EBADF, "the socket is closed", doing);
+  return NULL;
 }
 
-static napi_value adopt(napi_env env, int fd, int group_fd, unsigned interface, napi_value on_data, napi_value on_error) {
-  Socket *socket = calloc(1, sizeof *socket);
-  *socket = (Socket){.env = env, .fd = fd, .group_fd = group_fd, .interface = interface};
-  napi_create_reference(env, on_data, 1, &socket->on_data);
-  napi_create_reference(env, on_error, 1, &socket->on_error);
-  napi_value name;
-  napi_create_string_utf8(env, "fairlead.socket", NAPI_AUTO_LENGTH, &name);
-  napi_async_init(env, NULL, name, &socket->context);
-
+/* Takes the file descriptors that `opened` names, and reads from them until they are closed. */
+static napi_value adopt(napi_env env, const Socket *opened, napi_value on_data, napi_value on_error) {
+  Socket *socket = malloc(sizeof *socket);
+  Box *box = malloc(sizeof *box);
+  void *poll = malloc(uv_handle_size(UV_POLL));
   struct uv_loop_s *loop;
   napi_get_uv_event_loop(env, &loop);
-  socket->poll = calloc(1, uv_handle_size(UV_POLL));
-  uv_poll_init(loop, socket->poll, fd);
-  uv_handle_set_data(socket->poll, socket);
-  uv_poll_start(socket->poll, UV_READABLE, on_readable);
-  napi_add_env_cleanup_hook(env, shut, socket);
-
-  Box *box = malloc(sizeof *box);
+  int error = socket && box && poll ? -uv_poll_init(loop, poll, opened->fd) : ENOMEM;
+  if (error) {
+    free(socket);
+    free(box);
+    free(poll);
+    close(opened->fd);
+    close_groups(opened->group_fds);
+    return throw_errno(env, error, opened->name, "polling");
+  }
+  *socket = *opened;
+  socket->env = env;
+  socket->poll = poll;
   box->socket = socket;
-  napi_value result;
-  napi_create_external(env, box, free_box, NULL, &result);
-  return result;
+  napi_create_reference(env, on_data, 1, &socket->on_data);
+  napi_create_reference(env, on_error, 1, &socket->on_error);
+  napi_add_async_cleanup_hook(env, on_environment_end, socket, &socket->cleanup);
+  uv_handle_set_data(poll, socket);
+  uv_poll_start(poll, UV_READABLE, on_readable);
+  napi_value handle;
+  napi_create_external(env, box, free_box, NULL, &handle);
+  return handle;
 }
 
 /* ---- namespaces: a socket belongs to the network namespace in which it was made ---- */
 
+enum { NOT_MOVED = -1, NOT_ENTERED = -2 };
+
+/* Moves this thread into the namespace at `path`, "" for none. Returns what `leave` takes, or NOT_ENTERED. */
 static int enter(const char *path) {
-  if (!path[0]) return -1;
+  if (!path[0]) return NOT_MOVED;
   int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0) return NOT_ENTERED;
   int target = open(path, O_RDONLY | O_CLOEXEC);
-  int error = target < 0 ? errno : setns(target, CLONE_NEWNET) < 0 ? errno : 0;
+  int error = target < 0 || setns(target, CLONE_NEWNET) < 0 ? errno : 0;
   if (target >= 0) close(target);
   if (!error) return home;
   close(home);
   errno = error;
-  return -2;
+  return NOT_ENTERED;
 }
 
+/* Keeps errno. */
 static void leave(int home) {
-  if (home < 0) return;
+  if (home == NOT_MOVED) return;
   int error = errno;
   if (setns(home, CLONE_NEWNET) < 0) abort(); /* every later socket would be made in a foreign namespace */
   close(home);
   errno = error;
+}
+
+static napi_value throw_not_entered(napi_env env, const char *path) {
+  return throw_errno(env, errno, path,
+                     errno == EPERM ? "entering a network namespace needs the capability CAP_SYS_ADMIN"
+                                    : "entering the network namespace");
 }
 
 /* ---- AF_PACKET ---- */
@@ -263,74 +296,95 @@ static struct sock_filter ndp_filter[] = {
     BPF_STMT(BPF_RET | BPF_K, 0),
 };
 
-/* -1 with errno set when it cannot be had. */
-static int packet_socket(const char *name, bool ndp, unsigned *interface, int *group_fd) {
-  /* Protocol 0 receives nothing until the filter stands and the interface is chosen. */
-  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  *interface = if_nametoindex(name);
+static bool bind_packet(int fd, int interface, bool ndp) {
   struct sock_fprog program = {sizeof ndp_filter / sizeof ndp_filter[0], ndp_filter};
   struct sockaddr_ll address = {
       .sll_family = AF_PACKET,
       .sll_protocol = htons(ndp ? ETH_P_IPV6 : ETH_P_ARP),
-      .sll_ifindex = (int)*interface,
+      .sll_ifindex = interface,
   };
-  if (*interface == 0 || (ndp && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0) ||
-      bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
+  if (ndp && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0) return false;
+  return bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+}
+
+/* Fills in the file descriptors and the interface; false with errno set, and nothing left open, when it cannot. */
+static bool make_packet_socket(Socket *made, const char *interface, bool ndp) {
+  memset(made->group_fds, -1, sizeof made->group_fds);
+  /* With protocol 0 it receives nothing until the filter stands and the interface is chosen. */
+  made->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (made->fd < 0) return false;
+  made->interface = (int)if_nametoindex(interface);
+  bool done = made->interface != 0 && bind_packet(made->fd, made->interface, ndp);
+  for (int i = 0; done && ndp && i < GROUP_SOCKETS; i++) {
+    made->group_fds[i] = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    done = made->group_fds[i] >= 0;
   }
-  if (ndp) *group_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  return fd;
+  if (done) return true;
+  int error = errno;
+  close(made->fd);
+  close_groups(made->group_fds);
+  errno = error;
+  return false;
 }
 
 static napi_value open_packet(napi_env env, napi_callback_info info) {
   size_t count = 5;
   napi_value arguments[5];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  char name[IF_NAMESIZE] = "", protocol[8] = "", namespace[256] = "";
-  napi_get_value_string_utf8(env, arguments[0], name, sizeof name, NULL);
+  char interface[40] = "", protocol[8] = "", namespace[256] = "";
+  napi_get_value_string_utf8(env, arguments[0], interface, sizeof interface, NULL);
   napi_get_value_string_utf8(env, arguments[1], protocol, sizeof protocol, NULL);
   napi_get_value_string_utf8(env, arguments[2], namespace, sizeof namespace, NULL);
 
+  Socket opened = {0};
+  snprintf(opened.name, sizeof opened.name, "packet socket on %s", interface);
   int home = enter(namespace);
-  if (home == -2) return throw_errno(env, errno, "entering the network namespace");
-  unsigned interface = 0;
-  int group_fd = -1;
-  int fd = packet_socket(name, strcmp(protocol, "ndp") == 0, &interface, &group_fd);
+  if (home == NOT_ENTERED) return throw_not_entered(env, namespace);
+  bool done = make_packet_socket(&opened, interface, strcmp(protocol, "ndp") == 0);
   leave(home);
-  if (fd < 0) {
-    if (errno == EPERM) return throw_errno(env, errno, "opening a packet socket needs the capability CAP_NET_RAW");
-    char doing[64];
-    snprintf(doing, sizeof doing, "opening a packet socket on %s", name);
-    return throw_errno(env, errno, doing);
+  if (done) return adopt(env, &opened, arguments[3], arguments[4]);
+  const char *doing = errno == EPERM ? "opening it needs the capability CAP_NET_RAW" : "opening";
+  return throw_errno(env, errno, opened.name, doing);
+}
+
+/*
+ * Joins as an IPv6 host does: the kernel sends the MLD report that snooping switches wait for, and opens the
+ * interface's own filter for the group's Ethernet address. The caller joins each group once.
+ */
+static int join_group(const Socket *socket, const struct ipv6_mreq *request) {
+  for (int i = 0; i < GROUP_SOCKETS; i++) {
+    if (setsockopt(socket->group_fds[i], IPPROTO_IPV6, IPV6_JOIN_GROUP, request, sizeof *request) == 0) return 0;
+    if (errno != ENOMEM && errno != ENOBUFS) break; /* otherwise this socket is full */
   }
-  return adopt(env, fd, group_fd, interface, arguments[3], arguments[4]);
+  return errno;
+}
+
+static void leave_group(const Socket *socket, const struct ipv6_mreq *request) {
+  for (int i = 0; i < GROUP_SOCKETS; i++)
+    if (setsockopt(socket->group_fds[i], IPPROTO_IPV6, IPV6_LEAVE_GROUP, request, sizeof *request) == 0) return;
 }
 
 static napi_value set_group(napi_env env, napi_callback_info info) {
   size_t count = 3;
   napi_value arguments[3];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  Box *box = box_of(env, arguments[0]);
-  if (!box || box->socket == NULL) return throw_errno(env, EBADF, "joining a group");
+  Socket *socket = socket_of(env, arguments[0], "joining a group");
+  if (!socket) return NULL;
   char text[INET6_ADDRSTRLEN] = "";
   bool join = false;
   napi_get_value_string_utf8(env, arguments[1], text, sizeof text, NULL);
   napi_get_value_bool(env, arguments[2], &join);
-  struct ipv6_mreq request = {.ipv6mr_interface = box->socket->interface};
-  if (inet_pton(AF_INET6, text, &request.ipv6mr_multiaddr) != 1) return throw_errno(env, EINVAL, "joining a group");
-  int option = join ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP;
-  if (setsockopt(box->socket->group_fd, IPPROTO_IPV6, option, &request, sizeof request) < 0 && errno != EADDRINUSE &&
-      errno != EADDRNOTAVAIL)
-    return throw_errno(env, errno, join ? "joining a group" : "leaving a group");
+  struct ipv6_mreq request = {.ipv6mr_interface = (unsigned)socket->interface};
+  bool understood = inet_pton(AF_INET6, text, &request.ipv6mr_multiaddr) == 1;
+  if (understood && !join) leave_group(socket, &request);
+  int error = !understood ? EINVAL : join ? join_group(socket, &request) : 0;
+  if (error) return throw_errno(env, error, socket->name, "joining a group; is IPv6 enabled there?");
   return NULL;
 }
 
 /* ---- AF_NETLINK ---- */
 
+/* The forced way is root's alone; the plain one stops at net.core.{r,w}mem_max. */
 static void enlarge(int fd, int forced, int plain) {
   int size = NETLINK_BUFFER;
   if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) < 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
@@ -345,11 +399,14 @@ static napi_value open_netlink(napi_env env, napi_callback_info info) {
   napi_get_value_int32(env, arguments[0], &protocol);
   napi_get_value_string_utf8(env, arguments[2], namespace, sizeof namespace, NULL);
 
+  Socket opened = {.name = "netlink socket"};
+  memset(opened.group_fds, -1, sizeof opened.group_fds);
   int home = enter(namespace);
-  if (home == -2) return throw_errno(env, errno, "entering the network namespace");
+  if (home == NOT_ENTERED) return throw_not_entered(env, namespace);
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
   leave(home);
-  if (fd < 0) return throw_errno(env, errno, "opening a netlink socket");
+  if (fd < 0) return throw_errno(env, errno, opened.name, "opening");
+  opened.fd = fd;
   int on = 1;
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
   setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
@@ -359,19 +416,18 @@ static napi_value open_netlink(napi_env env, napi_callback_info info) {
   int failed = bind(fd, (struct sockaddr *)&address, sizeof address);
   uint32_t groups = 0;
   napi_get_array_length(env, arguments[1], &groups);
-  for (uint32_t i = 0; i < groups && failed == 0; i++) {
+  for (uint32_t i = 0; i < groups && !failed; i++) {
     napi_value element;
     int32_t group = 0;
     napi_get_element(env, arguments[1], i, &element);
     napi_get_value_int32(env, element, &group);
     failed = setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
   }
-  if (failed) {
-    int error = errno;
-    close(fd);
-    return throw_errno(env, error, "binding a netlink socket (multicast groups need the capability CAP_NET_ADMIN)");
-  }
-  return adopt(env, fd, -1, 0, arguments[3], arguments[4]);
+  if (!failed) return adopt(env, &opened, arguments[3], arguments[4]);
+  int error = errno;
+  close(fd);
+  return throw_errno(env, error, opened.name,
+                     error == EPERM ? "listening to this group needs the capability CAP_NET_ADMIN" : "binding");
 }
 
 /* ---- both ---- */
@@ -380,17 +436,17 @@ static napi_value send_bytes(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value arguments[2];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  Box *box = box_of(env, arguments[0]);
-  if (!box || box->socket == NULL) return throw_errno(env, EBADF, "sending");
+  Socket *socket = socket_of(env, arguments[0], "sending");
+  if (!socket) return NULL;
   void *bytes = NULL;
   size_t length = 0;
   if (napi_get_typedarray_info(env, arguments[1], NULL, &length, &bytes, NULL, NULL) != napi_ok)
-    return throw_errno(env, EINVAL, "sending: the data must be a Uint8Array");
+    return throw_errno(env, EINVAL, socket->name, "sending: the data must be a Uint8Array");
   ssize_t sent;
   do {
-    sent = send(box->socket->fd, bytes, length, 0);
+    sent = send(socket->fd, bytes, length, 0);
   } while (sent < 0 && errno == EINTR);
-  if (sent < 0) return throw_errno(env, errno, "sending");
+  if (sent < 0) return throw_errno(env, errno, socket->name, "sending");
   return NULL;
 }
 
@@ -398,9 +454,8 @@ static napi_value close_socket(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value argument;
   napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  Box *box = box_of(env, argument);
-  if (!box || box->socket == NULL) return NULL;
-  napi_remove_env_cleanup_hook(env, shut, box->socket);
+  Box *box = NULL;
+  if (napi_get_value_external(env, argument, (void **)&box) != napi_ok || !box->socket) return NULL;
   shut(box->socket);
   box->socket = NULL;
   return NULL;

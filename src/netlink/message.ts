@@ -121,6 +121,14 @@ export class MessageBuilder {
     return this;
   }
 
+  /** Bytes given as a string, one character a byte. */
+  bytesOf(type: number, text: string): this {
+    this.#attributeHeader(type, text.length);
+    for (let i = 0; i < text.length; i++) this.#bytes[this.#length + i] = text.charCodeAt(i);
+    this.#length += align(text.length);
+    return this;
+  }
+
   /** Opens a nested attribute; `close` takes what it returns. Throws RangeError there when it grew beyond 65,535 bytes. */
   open(type: number): number {
     const at = this.#length;

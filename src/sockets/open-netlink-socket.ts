@@ -4,12 +4,7 @@ import type { OpenNetlinkSocket } from './netlink-socket.ts';
 
 export const openNetlinkSocket: OpenNetlinkSocket = (options) => {
   const { protocol, groups = [], networkNamespace = '', onDatagram, onError } = options;
-  let open = true;
-  const close = () => {
-    if (!open) return;
-    open = false;
-    addon.close(handle);
-  };
+  const close = () => addon.close(handle);
   const handle = addon.openNetlink(protocol, groups, networkNamespace, onDatagram, (error) => {
     if (error.code !== 'ENOBUFS') close();
     onError(error);

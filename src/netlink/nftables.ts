@@ -1,0 +1,137 @@
+// Elements of nftables sets and maps by netlink (linux/netfilter/nf_tables.h): added, deleted and listed in bulk.
+// Keys and data travel as strings of bytes (one character a byte), so that they can be compared and be map keys.
+import type { NetlinkConnection, Request } from './connection.ts';
+import {
+  eachAttribute,
+  type MessageBuilder,
+  NLM_F_CREATE,
+  parseAttributes,
+  textOf,
+  viewOf,
+} from './message.ts';
+
+const NFPROTO_INET = 1;
+const SUBSYSTEM = 10; // NFNL_SUBSYS_NFTABLES
+const NEWSETELEM = (SUBSYSTEM << 8) | 12;
+const GETSETELEM = (SUBSYSTEM << 8) | 13;
+const DELSETELEM = (SUBSYSTEM << 8) | 14;
+
+const LIST_TABLE = 1;
+const LIST_SET = 2;
+const LIST_ELEMENTS = 3;
+const LIST_ELEM = 1;
+const ELEM_KEY = 1;
+const ELEM_DATA = 2;
+const DATA_VALUE = 1;
+const DATA_VERDICT = 2;
+const VERDICT_CODE = 1;
+const VERDICT_CHAIN = 2;
+const NFT_GOTO = -4;
+
+/** A message's element list must stay below the 64 KiB that an attribute can have. */
+const ELEMENTS_A_MESSAGE = 500;
+
+/** What a map's element maps to; a set's elements have none. */
+export type ElementData =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'value'; readonly bytes: string }
+  | { readonly kind: 'goto'; readonly chain: string };
+
+export interface Element {
+  readonly key: string;
+  readonly data: ElementData;
+}
+
+export interface ElementChanges {
+  readonly set: string;
+  readonly operation: 'add' | 'delete';
+  readonly elements: readonly Element[];
+}
+
+/** Carries out all changes in one transaction, in order. Rejects with NetlinkError, and then nothing was changed. */
+export function changeElements(
+  connection: NetlinkConnection,
+  table: string,
+  changes: readonly ElementChanges[],
+): Promise<void> {
+  const requests: Request[] = [];
+  for (const { set, operation, elements } of changes) {
+    for (let i = 0; i < elements.length; i += ELEMENTS_A_MESSAGE) {
+      const part = elements.slice(i, i + ELEMENTS_A_MESSAGE);
+      requests.push({
+        type: operation === 'add' ? NEWSETELEM : DELSETELEM,
+        flags: operation === 'add' ? NLM_F_CREATE : 0,
+        body(builder) {
+          builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set);
+          const list = builder.open(LIST_ELEMENTS);
+          for (const element of part) writeElement(builder, element, operation === 'add');
+          builder.close(list);
+        },
+      });
+    }
+  }
+  return connection.batch(requests);
+}
+
+/** All elements of a set or map, in the kernel's order. Rejects with NetlinkError (ENOENT: no such set). */
+export async function listElements(
+  connection: NetlinkConnection,
+  table: string,
+  set: string,
+): Promise<Element[]> {
+  const lists = await connection.dump(
+    {
+      type: GETSETELEM,
+      body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
+    },
+    ({ type, payload }) => (type === NEWSETELEM ? readElements(payload) : undefined),
+  );
+  return lists.flat();
+}
+
+function writeElement(builder: MessageBuilder, { key, data }: Element, withData: boolean): void {
+  const element = builder.open(LIST_ELEM);
+  const keyNest = builder.open(ELEM_KEY);
+  builder.bytesOf(DATA_VALUE, key).close(keyNest);
+  if (withData && data.kind !== 'none') {
+    const dataNest = builder.open(ELEM_DATA);
+    if (data.kind === 'value') builder.bytesOf(DATA_VALUE, data.bytes);
+    else {
+      const verdict = builder.open(DATA_VERDICT);
+      builder
+        .u32be(VERDICT_CODE, NFT_GOTO >>> 0)
+        .string(VERDICT_CHAIN, data.chain)
+        .close(verdict);
+    }
+    builder.close(dataNest);
+  }
+  builder.close(element);
+}
+
+function readElements(payload: Uint8Array): Element[] {
+  const elements: Element[] = [];
+  const list = parseAttributes(payload, 4).get(LIST_ELEMENTS);
+  if (!list) return elements;
+  eachAttribute(list, 0, (type, value) => {
+    const parts = parseAttributes(value);
+    const key = parts.get(ELEM_KEY);
+    const bytes = key && parseAttributes(key).get(DATA_VALUE);
+    if (type === LIST_ELEM && bytes)
+      elements.push({ key: Buffer.from(bytes).toString('latin1'), data: readData(parts.get(ELEM_DATA)) });
+  });
+  return elements;
+}
+
+function readData(nest: Uint8Array | undefined): ElementData {
+  if (!nest) return { kind: 'none' };
+  const parts = parseAttributes(nest);
+  const value = parts.get(DATA_VALUE);
+  if (value) return { kind: 'value', bytes: Buffer.from(value).toString('latin1') };
+  const verdict = parts.get(DATA_VERDICT);
+  const fields = verdict && parseAttributes(verdict);
+  const code = fields?.get(VERDICT_CODE);
+  const chain = fields?.get(VERDICT_CHAIN);
+  return code && chain && viewOf(code).getInt32(0) === NFT_GOTO
+    ? { kind: 'goto', chain: textOf(chain) }
+    : { kind: 'none' };
+}

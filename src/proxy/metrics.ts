@@ -1,0 +1,42 @@
+// Figures on forwarding.
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+export interface ProxyMetrics {
+  readonly syncSeconds: Histogram;
+  readonly changes: Counter;
+  readonly failures: Counter;
+  readonly elements: Gauge;
+  readonly setAside: Gauge;
+}
+
+export function proxyMetrics(registry: Registry): ProxyMetrics {
+  const registers = [registry];
+  return {
+    syncSeconds: new Histogram({
+      name: 'fairlead_proxy_sync_seconds',
+      help: 'Time from a noticed change to its rules in the kernel',
+      buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
+      registers,
+    }),
+    changes: new Counter({
+      name: 'fairlead_proxy_service_changes_total',
+      help: 'Services whose rules were brought up to date',
+      registers,
+    }),
+    failures: new Counter({
+      name: 'fairlead_proxy_sync_failures_total',
+      help: 'Transactions that the kernel refused',
+      registers,
+    }),
+    elements: new Gauge({
+      name: 'fairlead_proxy_elements',
+      help: 'Elements of our sets and maps in the kernel',
+      registers,
+    }),
+    setAside: new Gauge({
+      name: 'fairlead_proxy_services_set_aside',
+      help: 'Services whose rules the kernel refuses',
+      registers,
+    }),
+  };
+}
