@@ -90,7 +90,7 @@ static void call(Socket *socket, napi_ref callback, napi_value argument) {
   napi_get_reference_value(socket->env, callback, &function);
   napi_get_global(socket->env, &receiver);
   if (napi_make_callback(socket->env, NULL, receiver, function, 1, &argument, NULL) != napi_pending_exception) return;
-  napi_value exception;
+  napi_value exception = NULL;
   napi_get_and_clear_last_exception(socket->env, &exception);
   napi_fatal_exception(socket->env, exception);
 }
@@ -260,7 +260,9 @@ static int enter(const char *path) {
   int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   if (home < 0) return NOT_ENTERED;
   int target = open(path, O_RDONLY | O_CLOEXEC);
-  int error = target < 0 || setns(target, CLONE_NEWNET) < 0 ? errno : 0;
+  /* Entering home, where we are, shows that we may come back: the rights over the two can differ. */
+  bool entered = target >= 0 && setns(home, CLONE_NEWNET) == 0 && setns(target, CLONE_NEWNET) == 0;
+  int error = entered ? 0 : errno;
   if (target >= 0) close(target);
   if (!error) return home;
   close(home);
@@ -317,7 +319,8 @@ static bool make_packet_socket(Socket *made, const char *interface, bool ndp) {
   bool done = made->interface != 0 && bind_packet(made->fd, made->interface, ndp);
   for (int i = 0; done && ndp && i < GROUP_SOCKETS; i++) {
     made->group_fds[i] = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    done = made->group_fds[i] >= 0;
+    /* Without IPv6 in the kernel there is nothing to hear, but nothing wrong either until a group is joined. */
+    done = made->group_fds[i] >= 0 || errno == EAFNOSUPPORT;
   }
   if (done) return true;
   int error = errno;
@@ -352,6 +355,7 @@ static napi_value open_packet(napi_env env, napi_callback_info info) {
  * interface's own filter for the group's Ethernet address. The caller joins each group once.
  */
 static int join_group(const Socket *socket, const struct ipv6_mreq *request) {
+  if (socket->group_fds[0] < 0) return EAFNOSUPPORT;
   for (int i = 0; i < GROUP_SOCKETS; i++) {
     if (setsockopt(socket->group_fds[i], IPPROTO_IPV6, IPV6_JOIN_GROUP, request, sizeof *request) == 0) return 0;
     if (errno != ENOMEM && errno != ENOBUFS) break; /* otherwise this socket is full */
@@ -378,8 +382,11 @@ static napi_value set_group(napi_env env, napi_callback_info info) {
   bool understood = inet_pton(AF_INET6, text, &request.ipv6mr_multiaddr) == 1;
   if (understood && !join) leave_group(socket, &request);
   int error = !understood ? EINVAL : join ? join_group(socket, &request) : 0;
-  if (error) return throw_errno(env, error, socket->name, "joining a group; is IPv6 enabled there?");
-  return NULL;
+  if (!error) return NULL;
+  bool full = error == ENOMEM || error == ENOBUFS;
+  return throw_errno(env, error, socket->name,
+                     full ? "joining a group (so many need a higher net.core.optmem_max)"
+                          : "joining a group (it needs IPv6 on the interface)");
 }
 
 /* ---- AF_NETLINK ---- */
@@ -440,7 +447,9 @@ static napi_value send_bytes(napi_env env, napi_callback_info info) {
   if (!socket) return NULL;
   void *bytes = NULL;
   size_t length = 0;
-  if (napi_get_typedarray_info(env, arguments[1], NULL, &length, &bytes, NULL, NULL) != napi_ok)
+  napi_typedarray_type type = napi_uint8_array;
+  if (napi_get_typedarray_info(env, arguments[1], &type, &length, &bytes, NULL, NULL) != napi_ok ||
+      type != napi_uint8_array)
     return throw_errno(env, EINVAL, socket->name, "sending: the data must be a Uint8Array");
   ssize_t sent;
   do {

@@ -1,23 +1,40 @@
 // Picks a command. A mistake in the call ends with exit status 2 and a message that names it.
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { USAGE_STATUS, UsageError } from './commands/usage-error.ts';
 
+interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
 /** Each process loads only what it runs: an agent has no use for the controller's modules. */
-const COMMANDS: Record<string, () => Promise<Command>> = {
-  controller: async () => (await import('./commands/controller.ts')).controllerCommand(),
-  agent: async () => (await import('./commands/agent.ts')).agentCommand(),
-  lab: async () => (await import('./commands/lab.ts')).labCommand(),
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  controller: {
+    summary: 'gives Services addresses and writes their status (Deployment)',
+    load: async () => (await import('./commands/controller.ts')).controllerCommand(),
+  },
+  agent: {
+    summary: 'announces and forwards on one node (DaemonSet)',
+    load: async () => (await import('./commands/agent.ts')).agentCommand(),
+  },
+  lab: {
+    summary: 'a cluster on this machine: demo and playground',
+    load: async () => (await import('./commands/lab.ts')).labCommand(),
+  },
 };
 
-const asked = process.argv[2] ?? '';
-const names = Object.hasOwn(COMMANDS, asked) ? [asked] : Object.keys(COMMANDS);
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const program = new Command('fairlead')
   .description('A load balancer for Kubernetes Services on any network')
-  .exitOverride();
-for (const name of names) {
-  const command = await COMMANDS[name]?.();
-  if (command) program.addCommand(command.exitOverride());
+  .version(version);
+const words = process.argv.slice(2);
+const asked = words[0] === 'help' ? words[1] : words[0];
+for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+  if (name === asked) program.addCommand(await load());
+  else program.command(name).description(summary);
 }
+throwMistakes(program);
 try {
   await program.parseAsync();
 } catch (error) {
@@ -25,4 +42,10 @@ try {
   if (!(error instanceof UsageError)) throw error;
   console.error(`fairlead: ${error.message}`);
   process.exit(USAGE_STATUS);
+}
+
+/** Without this, commander ends the process itself, with status 1. */
+function throwMistakes(command: Command): void {
+  command.exitOverride();
+  for (const inner of command.commands) throwMistakes(inner);
 }

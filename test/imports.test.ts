@@ -15,8 +15,8 @@ const FLOORS = [
   ['ipam', 'proxy', 'arp'],
   ['api', 'netlink', 'lab'],
   ['kube', 'queue', 'membership'],
-  ['sockets'],
-  ['clock', 'net', 'observe'],
+  ['sockets', 'observe'],
+  ['clock', 'net'],
 ];
 
 /** Rooms and files that decide: no Node modules, no sockets, no API server, no clock of their own. */

@@ -1,6 +1,7 @@
 // IPAddressPool (fairlead.dev/v1alpha1): addresses to give out, and to whom.
 import type { KubeObject } from '../kube/objects.ts';
-import { formatRange, overlaps, type Range, subtract } from '../net/range.ts';
+import { formatRange, type Range, subtract } from '../net/range.ts';
+import { RangeIndex } from '../net/range-index.ts';
 import type { Problem, Read } from './problem.ts';
 import { Reader } from './reader.ts';
 import type { Selector } from './selector.ts';
@@ -91,28 +92,29 @@ export interface CheckedPools {
 export function checkPools(objects: readonly KubeObject[]): CheckedPools {
   const problems = new Map<string, readonly Problem[]>();
   const kept: AddressPool[] = [];
+  const taken = new RangeIndex<AddressPool>();
   for (const object of [...objects].sort(byAge)) {
     const read = readPool(object);
-    const found = read.kind === 'invalid' ? read.problems : overlapsWith(read.value, kept);
+    const found = read.kind === 'invalid' ? read.problems : overlapsWith(read.value, taken);
     if (found.length > 0) problems.set(object.metadata.name, found);
-    else if (read.kind === 'valid') kept.push(read.value);
+    if (read.kind === 'invalid' || found.length > 0) continue;
+    kept.push(read.value);
+    for (const range of read.value.ranges) taken.add(range, read.value);
   }
   return { pools: kept.sort((a, b) => (a.name < b.name ? -1 : 1)), problems };
 }
 
-function overlapsWith(pool: AddressPool, others: readonly AddressPool[]): Problem[] {
+function overlapsWith(pool: AddressPool, older: RangeIndex<AddressPool>): Problem[] {
   const problems: Problem[] = [];
-  for (const other of others) {
-    for (const range of pool.ranges) {
-      const shared = other.ranges.find((each) => overlaps(each, range));
-      if (!shared) continue;
-      problems.push({
-        object: `IPAddressPool/${pool.name}`,
-        field: 'spec.addresses',
-        value: formatRange(range),
-        mend: `overlaps ${formatRange(shared)} of the older pool "${other.name}"; take it out of one of the two`,
-      });
-    }
+  for (const range of pool.ranges) {
+    const clash = older.overlapping(range);
+    if (!clash) continue;
+    problems.push({
+      object: `IPAddressPool/${pool.name}`,
+      field: 'spec.addresses',
+      value: formatRange(range),
+      mend: `overlaps ${formatRange(clash.range)} of the older pool "${clash.value.name}"; take it out of one of the two`,
+    });
   }
   return problems;
 }

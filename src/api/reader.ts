@@ -36,16 +36,17 @@ export class Reader {
   }
 
   boolean(field: string, value: unknown, fallback: boolean): boolean {
-    if (value === undefined) return fallback;
-    if (typeof value !== 'boolean') this.problem(field, value, 'is neither true nor false');
+    if (value === undefined || value === null) return fallback;
+    if (typeof value !== 'boolean')
+      this.problem(field, value, 'is neither true nor false; write one of them');
     return value === true;
   }
 
   integer(field: string, value: unknown, bounds: { least: number; most: number; fallback: number }): number {
     const { least, most, fallback } = bounds;
-    if (value === undefined) return fallback;
+    if (value === undefined || value === null) return fallback;
     if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-    this.problem(field, value, `is no whole number from ${least} to ${most}`);
+    this.problem(field, value, `is no whole number from ${least} to ${most}; write one`);
     return fallback;
   }
 
@@ -74,7 +75,7 @@ export class Reader {
   selector(field: string, value: unknown): Selector {
     const { matchLabels, matchExpressions } = this.fields(field, value, ['matchLabels', 'matchExpressions']);
     const requirements: Requirement[] = [];
-    if (matchLabels !== undefined && (typeof matchLabels !== 'object' || matchLabels === null)) {
+    if (matchLabels !== undefined && (typeof matchLabels !== 'object' || Array.isArray(matchLabels))) {
       this.problem(`${field}.matchLabels`, matchLabels, 'is no map of labels; write key: value below it');
     }
     for (const [key, label] of Object.entries(matchLabels ?? {})) {

@@ -4,7 +4,7 @@ import { type Family, familyOf, type Ip, ip, parseIp } from '../net/address.ts';
 import type { Problem } from './problem.ts';
 import { Reader } from './reader.ts';
 
-/** Written by us on a Service: which pool its addresses come from. */
+/** Written by us on a Service: the pools that its addresses come from, with commas between them. */
 export const POOL_ANNOTATION = 'fairlead.dev/ip-allocated-from-pool';
 
 export interface ServiceRequest {
@@ -29,6 +29,8 @@ export interface ServiceRequest {
   readonly backend: string;
   /** What the status says it has. */
   readonly held: readonly Ip[];
+  /** The pools that it has it from, as our annotation says. */
+  readonly heldFrom: readonly string[];
 }
 
 export type ServiceRead =
@@ -37,7 +39,8 @@ export type ServiceRead =
   /** Ours, but it has no cluster address yet (or never will). */
   | { readonly kind: 'unready' }
   | { readonly kind: 'valid'; readonly value: ServiceRequest }
-  | { readonly kind: 'invalid'; readonly problems: readonly Problem[] };
+  /** `keeps`: the Service without the wishes that cannot be read, for as long as it keeps what it has. */
+  | { readonly kind: 'invalid'; readonly problems: readonly Problem[]; readonly keeps: ServiceRequest };
 
 /** Which `spec.loadBalancerClass` values are ours. */
 export interface ServiceClasses {
@@ -69,32 +72,37 @@ export function readService(
   if (families.length === 0) return { kind: 'unready' };
 
   const reader = new Reader(`Service/${namespace}/${name}`);
-  const pool = annotation(reader, service, ANNOTATIONS.pool);
-  const sharingKey = annotation(reader, service, ANNOTATIONS.sharingKey);
+  const pool = annotation(reader, service, ANNOTATIONS.pool)?.value;
+  const sharingKey = annotation(reader, service, ANNOTATIONS.sharingKey)?.value;
   const addresses = requestedAddresses(reader, service, families);
-  if (reader.problems.length > 0) return { kind: 'invalid', problems: reader.problems };
-  return {
-    kind: 'valid',
-    value: {
-      key: `${namespace}/${name}`,
-      namespace,
-      labels,
-      namespaceLabels,
-      createdAt: creationTimestamp,
-      families,
-      bothRequired: spec.ipFamilyPolicy === 'RequireDualStack',
-      addresses,
-      ...(pool === undefined ? {} : { pool }),
-      ...(sharingKey === undefined ? {} : { sharingKey }),
-      ports: (spec.ports ?? []).map(({ protocol = 'TCP', port }) => `${protocol}/${port}`),
-      backend: spec.externalTrafficPolicy === 'Local' ? selectorText(spec.selector) : '',
-      held: heldAddresses(service),
-    },
+  const bothRequired = spec.ipFamilyPolicy === 'RequireDualStack';
+  if (bothRequired && families.length < 2) {
+    const mend = `needs two cluster addresses, but there is only ${families[0]}; write PreferDualStack or SingleStack`;
+    reader.problem('spec.ipFamilyPolicy', spec.ipFamilyPolicy, mend);
+  }
+  const request: ServiceRequest = {
+    key: `${namespace}/${name}`,
+    namespace,
+    labels,
+    namespaceLabels,
+    createdAt: creationTimestamp,
+    families,
+    bothRequired,
+    addresses,
+    ...(pool === undefined ? {} : { pool }),
+    ...(sharingKey === undefined ? {} : { sharingKey }),
+    ports: (spec.ports ?? []).map(({ protocol = 'TCP', port }) => `${protocol}/${port}`),
+    backend: spec.externalTrafficPolicy === 'Local' ? selectorText(spec.selector) : '',
+    held: heldAddresses(service),
+    heldFrom: metadata.annotations?.[POOL_ANNOTATION]?.split(',') ?? [],
   };
+  if (reader.problems.length === 0) return { kind: 'valid', value: request };
+  const { pool: _, ...keeps } = { ...request, addresses: [], bothRequired: false };
+  return { kind: 'invalid', problems: reader.problems, keeps };
 }
 
 /** The addresses in the status, without what is no address. */
-export function heldAddresses({ status }: ServiceObject): Ip[] {
+function heldAddresses({ status }: ServiceObject): Ip[] {
   const held: Ip[] = [];
   for (const { ip: text = '' } of status?.loadBalancer?.ingress ?? []) {
     const address = parseIp(text);
@@ -108,9 +116,18 @@ function clusterFamilies({ spec }: ServiceObject): Family[] {
   return addresses.filter((text) => text !== '' && text !== 'None').map((text) => familyOf(ip(text)));
 }
 
-/** The annotation's value; under two spellings it must be the same. */
-function annotation(reader: Reader, service: ServiceObject, names: readonly string[]): string | undefined {
-  let found: { name: string; value: string } | undefined;
+interface Annotation {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** The annotation under the first spelling that is there; under another its value must be the same. */
+function annotation(
+  reader: Reader,
+  service: ServiceObject,
+  names: readonly string[],
+): Annotation | undefined {
+  let found: Annotation | undefined;
   for (const name of names) {
     const value = service.metadata.annotations?.[name]?.trim();
     if (value === undefined || value === '') continue;
@@ -123,35 +140,36 @@ function annotation(reader: Reader, service: ServiceObject, names: readonly stri
     }
     found ??= { name, value };
   }
-  return found?.value;
+  return found;
 }
 
 function requestedAddresses(reader: Reader, service: ServiceObject, families: readonly Family[]): Ip[] {
-  const text = annotation(reader, service, ANNOTATIONS.addresses);
+  const list = annotation(reader, service, ANNOTATIONS.addresses);
   const single = service.spec.loadBalancerIP;
-  const field =
-    text === undefined ? 'spec.loadBalancerIP' : `metadata.annotations[${ANNOTATIONS.addresses[0]}]`;
-  const parts = (text ?? single ?? '').split(',').map((part) => part.trim());
+  const field = list ? `metadata.annotations[${list.name}]` : 'spec.loadBalancerIP';
+  const texts = (list?.value ?? single ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
   const addresses: Ip[] = [];
-  for (const part of parts.filter((each) => each !== '')) {
-    const address = parseIp(part);
+  for (const text of texts) {
+    const address = parseIp(text);
     if (address.kind === 'parsed') addresses.push(address.value);
-    else reader.problem(field, part, address.problem);
+    else reader.problem(field, text, address.problem);
   }
-  if (text !== undefined && single && !(addresses.length === 1 && sameAddress(single, addresses[0]))) {
+  if (list && single && !(addresses.length === 1 && sameAddress(single, addresses[0]))) {
     reader.problem(
       'spec.loadBalancerIP',
       single,
-      `differs from the annotation's "${text}"; keep one of the two`,
+      `differs from the annotation's "${list.value}"; keep one of the two`,
     );
   }
-  const asked = addresses.map(familyOf);
-  if (addresses.length > 0 && reader.problems.length === 0 && !sameMembers(asked, families)) {
-    const wanted = families.join(' and ');
+  const readable = addresses.length > 0 && addresses.length === texts.length;
+  if (readable && !sameMembers(addresses.map(familyOf), families)) {
     reader.problem(
       field,
-      parts.join(','),
-      `does not fit the Service's cluster addresses; name one address of ${wanted}`,
+      texts.join(','),
+      `does not fit the Service's cluster addresses; name one address of ${families.join(' and ')}`,
     );
   }
   return addresses;

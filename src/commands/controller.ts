@@ -36,12 +36,7 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
   const metrics = reconcilerMetrics(registry, queue);
   const provider = new L2Provider();
   const shared = { api, provider, clock: systemClock, log, metrics };
-  const config = new Config({
-    ...shared,
-    pools: pools.store,
-    advertisements: advertisements.store,
-    onPools: () => reconciler.requeueAll(),
-  });
+  const config = new Config({ ...shared, pools: pools.store, advertisements: advertisements.store });
   const reconciler = new Reconciler({
     ...shared,
     services: services.store,
@@ -61,7 +56,10 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
     clock: systemClock,
     log,
     signal,
-  }).catch((error) => log.error({ error }, 'serving metrics failed'));
+  }).then(
+    (port) => log.info({ port }, 'serving metrics and health'),
+    (error) => log.error({ error }, 'serving metrics failed'),
+  );
 
   const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
@@ -71,7 +69,6 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
     synced = true;
     log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
     config.start(signal);
-    namespaces.store.subscribe(() => reconciler.requeueAll());
     await reconciler.run(signal);
   }
   await process.stopped();

@@ -10,13 +10,14 @@ export interface CommonOptions {
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
+const DEFAULT_CLASSES: readonly string[] = ['fairlead.dev/l2'];
 
 /** A command of `name` that already knows the shared flags. */
 export function processCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .option('--kubeconfig <file>', 'how to reach the API server (default: the Pod’s own service account)')
-    .option('--lb-class <name...>', 'loadBalancerClass values that are ours', ['fairlead.dev/l2'])
+    .option('--lb-class <name...>', 'loadBalancerClass values that are ours', addClass, DEFAULT_CLASSES)
     .option('--no-classless', 'leave Services without a loadBalancerClass alone')
     .option('--log-level <level>', LOG_LEVELS.join(', '), logLevel, 'info');
 }
@@ -33,4 +34,13 @@ export function bindAddress(text: string): string {
 function logLevel(text: string): string {
   if (!LOG_LEVELS.includes(text)) throw new InvalidArgumentError(`Write one of ${LOG_LEVELS.join(', ')}.`);
   return text;
+}
+
+/** Service.spec.loadBalancerClass: a label key, so that no Service could carry anything else. */
+function addClass(text: string, before: readonly string[]): readonly string[] {
+  const label = '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?';
+  const domain = '[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?';
+  if (!new RegExp(`^(${domain}/)?${label}$`).test(text))
+    throw new InvalidArgumentError('Write a name as in spec.loadBalancerClass, such as fairlead.dev/l2.');
+  return before === DEFAULT_CLASSES ? [text] : [...before, text];
 }

@@ -1,8 +1,8 @@
 // What the long-running commands share: the API server, the stores that follow it, the pages for probes.
 import { systemClock } from '../clock/clock.ts';
 import { connectKube } from '../kube/connection.ts';
-import { KubeconfigError } from '../kube/credentials.ts';
 import type { KubeApi, Resource } from '../kube/kube-api.ts';
+import { KubeconfigError } from '../kube/kubeconfig-file.ts';
 import { type KubeMetrics, kubeMetrics } from '../kube/metrics.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import { Reflector } from '../kube/reflector.ts';
@@ -12,14 +12,17 @@ import { createRegistry } from '../observe/metrics.ts';
 import type { CommonOptions } from './options.ts';
 import { UsageError } from './usage-error.ts';
 
+/** A kind that is being followed; its store is whole once `synced` resolves. */
+export interface Followed<T extends KubeObject> {
+  readonly store: Store<T>;
+  readonly synced: Promise<void>;
+}
+
 export interface Process {
   readonly api: KubeApi;
   readonly log: Logger;
   readonly registry: ReturnType<typeof createRegistry>;
-  /** Starts to follow a kind; its store is whole once `synced` resolves. */
-  follow<T extends KubeObject>(
-    resource: Resource<T>,
-  ): { readonly store: Store<T>; readonly synced: Promise<void> };
+  follow<T extends KubeObject>(resource: Resource<T>): Followed<T>;
   /** Ends when every follower has ended, after the signal. */
   stopped(): Promise<unknown>;
 }

@@ -1,52 +1,80 @@
-// Which addresses a Service gets: a pure state machine over pools and requests that knows nothing of the API server.
+// Which addresses a Service gets: a pure state machine over pools and requests that knows nothing of the API
+// server. After each step nobody waits who could be served, so a newcomer never overtakes who waits.
 import type { AddressPool } from '../api/pool.ts';
 import type { ServiceRequest } from '../api/service.ts';
-import { type Family, familyOf, type Ip } from '../net/address.ts';
-import { Holdings, type Sharer, sharerOf } from './holdings.ts';
+import { type Family, familyOf, type Ip, toBigInt } from '../net/address.ts';
+import { RangeIndex } from '../net/range-index.ts';
+import { Holdings, sharerOf } from './holdings.ts';
 import { PoolState } from './pool-state.ts';
+import { full, lacks, type PoolRefusal, type Refusal } from './refusal.ts';
+import { WaitingLine } from './waiting-line.ts';
 
-/** Stable, CamelCase: they become condition reasons. */
-export type RefusalReason =
-  | 'NoPools'
-  | 'UnknownPool'
-  | 'AddressNotInPool'
-  | 'AddressInUse'
-  | 'NoMatchingPool'
-  | 'PoolExhausted';
+/** What a Service has; the families in the order of its cluster addresses. */
+export interface Holding {
+  readonly addresses: readonly Ip[];
+  /** Names of the pools that they come from, each once. */
+  readonly pools: readonly string[];
+}
 
 export type Allocation =
-  | { readonly kind: 'allocated'; readonly pool: string; readonly addresses: readonly Ip[] }
-  /** `held`: what the Service keeps although its wish cannot be met. */
-  | {
-      readonly kind: 'refused';
-      readonly reason: RefusalReason;
-      readonly message: string;
-      readonly held: readonly Ip[];
-      readonly pool?: string;
-    };
+  | ({ readonly kind: 'allocated' } & Holding)
+  /** With what the Service keeps although its wish cannot be met. */
+  | ({ readonly kind: 'refused'; readonly refusal: Refusal } & Holding);
 
 export interface PoolCounts {
   readonly assigned: Readonly<Record<Family, bigint>>;
   readonly available: Readonly<Record<Family, bigint>>;
 }
 
-type Found = { readonly pool: PoolState; readonly addresses: readonly Ip[] } | Refusal;
-interface Refusal {
-  readonly reason: RefusalReason;
-  readonly message: string;
+interface Placement {
+  readonly address: Ip;
+  readonly pool: string;
+}
+
+interface Known {
+  readonly request: ServiceRequest;
+  /** False: it keeps what it has, and gets nothing new. */
+  readonly wants: boolean;
 }
 
 export class Allocator {
-  #pools: PoolState[] = [];
-  readonly #byName = new Map<string, PoolState>();
+  /** In the order in which they are asked. */
+  #pools: readonly PoolState[] = [];
+  #byName: ReadonlyMap<string, PoolState> = new Map();
+  #byAddress = new RangeIndex<PoolState>();
+  #setAside: ReadonlySet<string> = new Set();
   readonly #holdings = new Holdings();
+  /** The pool of each address, by the holder's key, in the order of its addresses. */
+  readonly #origins = new Map<string, readonly string[]>();
+  readonly #known = new Map<string, Known>();
+  readonly #waiting = new WaitingLine();
+  /** Room that nobody has been asked about yet: free addresses, and whether sharing became possible somewhere. */
+  readonly #freed = new Set<Ip>();
+  #loosened = false;
+  #changed = new Set<string>();
 
-  /** Takes pools in any order; no two may overlap. Who holds an address keeps it until its next `allocate`. */
-  setPools(pools: readonly AddressPool[]): void {
-    this.#pools = [...pools].sort(byRank).map((pool) => new PoolState(pool));
-    this.#byName.clear();
-    for (const state of this.#pools) this.#byName.set(state.pool.name, state);
+  /**
+   * Takes pools in any order; no two may overlap. `setAside`: names of pools that are not valid now; they give
+   * nothing, and who has an address from there keeps it. Who may not stay moves at once, after all who may.
+   */
+  setPools(pools: readonly AddressPool[], setAside: ReadonlySet<string> = new Set()): void {
+    const before = this.#byName;
+    this.#pools = [...pools].sort(byRank).map((pool) => new PoolState(pool, before.get(pool.name)));
+    this.#byName = new Map(this.#pools.map((state) => [state.pool.name, state]));
+    this.#setAside = setAside;
+    this.#byAddress = new RangeIndex();
+    for (const state of this.#pools) for (const range of state.pool.ranges) this.#byAddress.add(range, state);
     for (const address of this.#holdings.taken()) this.#count(address, 1);
+
+    for (const [key, { request, wants }] of this.#known) {
+      const stays = this.#stays(request, true);
+      if (this.#assign(request, stays)) this.#changed.add(key);
+      if (wants && !isMet(request, stays)) this.#waiting.add(request);
+    }
+    // Even where nothing can be given, the reasons are others now.
+    for (const key of this.#waiting.keys()) this.#changed.add(key);
+    for (const request of this.#waiting.oldestFirst()) this.#serve(request);
+    this.#serveWaiting();
   }
 
   counts(pool: string): PoolCounts | undefined {
@@ -59,55 +87,120 @@ export class Allocator {
     };
   }
 
-  holds(key: string): readonly Ip[] {
-    return this.#holdings.of(key);
+  holds(key: string): Holding {
+    return {
+      addresses: this.#holdings.of(key),
+      pools: [...new Set(this.#origins.get(key))],
+    };
   }
 
-  /** Takes over what the request says it holds, as far as a pool allows it and nobody else has it. Gives nothing new. */
-  restore(request: ServiceRequest): void {
-    const kept = this.#stillAllowed(request);
-    if (kept) this.#assign(request, kept.addresses);
+  /** What the Service has (after a restart: what its status says) it keeps as far as it may. Gives nothing new. */
+  keep(request: ServiceRequest): Holding {
+    const current = this.#remember(request, false);
+    this.#waiting.remove(request.key);
+    this.#assign(current, this.#stays(current, true));
+    this.#serveWaiting();
+    return this.holds(request.key);
   }
 
   /** Gives the Service what it asks for, moving it only where it must. A refusal leaves in place what may stay. */
   allocate(request: ServiceRequest): Allocation {
-    const found =
-      request.addresses.length > 0
-        ? this.#named(request)
-        : (this.#complete(request) ?? this.#anywhere(request));
-    if ('addresses' in found) {
-      this.#assign(request, found.addresses);
-      return { kind: 'allocated', pool: found.pool.pool.name, addresses: found.addresses };
-    }
-    const kept = this.#stillAllowed({ ...request, addresses: [] }, true);
-    this.#assign(request, kept?.addresses ?? []);
-    return {
-      kind: 'refused',
-      ...found,
-      held: kept?.addresses ?? [],
-      ...(kept ? { pool: kept.pool.pool.name } : {}),
-    };
+    const refusal = this.#serve(this.#remember(request, true));
+    this.#serveWaiting();
+    const holding = this.holds(request.key);
+    return refusal ? { kind: 'refused', refusal, ...holding } : { kind: 'allocated', ...holding };
   }
 
   /** Frees what the Service holds. Returns whether there was anything. */
   release(key: string): boolean {
-    const freed = this.#holdings.of(key);
-    this.#free(this.#holdings.set(key, [], { sharingKey: undefined, backend: '', ports: [] }));
-    return freed.length > 0;
+    const known = this.#known.get(key);
+    if (!known) return false;
+    const held = this.#holdings.of(key).length > 0;
+    this.#known.delete(key);
+    this.#waiting.remove(key);
+    this.#assign(known.request, []);
+    this.#serveWaiting();
+    return held;
   }
 
-  #assign(request: ServiceRequest, addresses: readonly Ip[]): void {
-    const fresh = addresses.filter((address) => !this.#holdings.isTaken(address));
-    const freed = this.#holdings.set(request.key, addresses, sharerOf(request));
-    for (const address of fresh) this.#count(address, 1);
-    this.#free(freed);
+  /** Services whose `allocate` would answer differently now, because of others or the pools; each is told once. */
+  drainChanged(): readonly string[] {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    return changed;
   }
 
-  #free(addresses: readonly Ip[]): void {
-    for (const address of addresses) {
-      this.#count(address, -1);
-      this.#poolOf(address)?.free[familyOf(address)].give(address);
+  /** From the second time on, what a Service has is what we know; its status may be behind, or be tampered with. */
+  #remember(request: ServiceRequest, wants: boolean): ServiceRequest {
+    const later = { ...request, held: [], heldFrom: [] };
+    const current = this.#known.has(request.key) ? later : request;
+    this.#known.set(request.key, { request: later, wants });
+    this.#changed.delete(request.key);
+    return current;
+  }
+
+  /** One attempt. Whoever has not all that it wants waits afterwards. */
+  #serve(request: ServiceRequest): Refusal | undefined {
+    const found = this.#find(request);
+    const refused = 'reason' in found;
+    const placements = refused ? this.#stays(request, true) : found;
+    this.#assign(request, placements);
+    if (refused || placements.length < request.families.length)
+      this.#waiting.add(this.#known.get(request.key)?.request ?? request);
+    else this.#waiting.remove(request.key);
+    return refused ? found : undefined;
+  }
+
+  /** Offers the room there is to those who wait, the oldest first, until nobody can take any of it. */
+  #serveWaiting(): void {
+    while (this.#freed.size > 0 || this.#loosened) {
+      const room = new Set([...this.#freed].filter((address) => !this.#holdings.isTaken(address)));
+      const loosened = this.#loosened;
+      this.#freed.clear();
+      this.#loosened = false;
+      if (this.#waiting.size === 0) return;
+      for (const request of this.#waiting.oldestFirst()) {
+        if (room.size === 0 && !loosened) break;
+        if (room.size === 0 && request.sharingKey === undefined) continue;
+        const before = this.#holdings.of(request.key);
+        this.#serve(request);
+        if (this.#holdings.of(request.key) === before) continue;
+        this.#changed.add(request.key);
+        for (const address of room) if (this.#holdings.isTaken(address)) room.delete(address);
+        if (this.#freed.size === 0 && !this.#loosened) continue;
+        // It moved, or can be joined: those before it in the line are asked again.
+        for (const address of room) this.#freed.add(address);
+        this.#loosened ||= loosened;
+        break;
+      }
     }
+  }
+
+  /** Returns whether this changed anything. */
+  #assign(request: ServiceRequest, placements: readonly Placement[]): boolean {
+    const { key } = request;
+    const addresses = placements.map(({ address }) => address);
+    const origins = placements.map(({ pool }) => pool);
+    const moved = origins.join() !== (this.#origins.get(key) ?? []).join();
+    const before = this.#holdings.of(key);
+    const fresh = addresses.filter((address) => !this.#holdings.isTaken(address));
+    const { touched, freed, loosened } = this.#holdings.set(key, addresses, sharerOf(request));
+    if (origins.length > 0) this.#origins.set(key, origins);
+    else this.#origins.delete(key);
+    for (const address of fresh) this.#count(address, 1);
+    for (const address of freed) {
+      const state = this.#poolOf(address);
+      if (!state) continue;
+      this.#count(address, -1);
+      state.free[familyOf(address)].give(address);
+      this.#freed.add(address);
+    }
+    // Who waits for an address by name is told with whom it is.
+    for (const address of touched)
+      for (const waiting of this.#waiting.waitingFor(address))
+        if (waiting !== key) this.#changed.add(waiting);
+    this.#loosened ||= loosened;
+    return moved || before !== this.#holdings.of(key);
   }
 
   #count(address: Ip, change: 1 | -1): void {
@@ -116,158 +209,193 @@ export class Allocator {
   }
 
   #poolOf(address: Ip): PoolState | undefined {
-    return this.#pools.find((state) => state.allows(address));
+    const [family, value] = [familyOf(address), toBigInt(address)];
+    const state = this.#byAddress.at(family, value);
+    return state?.allows(family, value) ? state : undefined;
   }
 
-  /** Memory is what we hold; before that (a restart), what the status says. */
-  #current(request: ServiceRequest): readonly Ip[] {
-    const known = this.#holdings.of(request.key);
-    return known.length > 0 ? known : request.held;
+  /** The pool from which the Service may go on holding this address. */
+  #home(address: Ip, request: ServiceRequest): string | undefined {
+    const state = this.#poolOf(address);
+    if (state) return state.refusesHolder(request) ? undefined : state.pool.name;
+    if (this.#byAddress.at(familyOf(address), toBigInt(address))) return undefined;
+    const origins = this.#origins.get(request.key) ?? request.heldFrom;
+    return origins.find((pool) => this.#setAside.has(pool));
   }
 
   /**
-   * The current addresses that may stay: one pool allows them and serves the Service, of a family it has, nobody
-   * else in the way. `anyPool`: even where the Service asks for another pool by now.
+   * Those of the current addresses that may stay: what we hold, or (after a restart) what the status says.
+   * `anyPool`: even where the Service asks for another pool by now.
    */
-  #stillAllowed(
-    request: ServiceRequest,
-    anyPool = false,
-  ): { pool: PoolState; addresses: readonly Ip[] } | undefined {
-    const usable: Ip[] = [];
-    let pool: PoolState | undefined;
+  #stays(request: ServiceRequest, anyPool: boolean): readonly Placement[] {
+    const held = this.#holdings.of(request.key);
+    const current = held.length > 0 ? held : request.held;
+    const stays: Placement[] = [];
     for (const family of request.families) {
-      const address = this.#current(request).find((each) => familyOf(each) === family);
-      const home = address && this.#poolOf(address);
-      if (!home || home.refuses(request) || (pool && home !== pool)) continue;
-      if (!anyPool && request.pool !== undefined && home.pool.name !== request.pool) continue;
-      if (this.#holdings.conflict(address, request.key, sharerOf(request))) continue;
-      pool = home;
-      usable.push(address);
+      const address = current.find((each) => familyOf(each) === family);
+      const pool = address && this.#home(address, request);
+      if (!pool || (!anyPool && request.pool !== undefined && pool !== request.pool)) continue;
+      if (!this.#holdings.conflict(address, request.key, sharerOf(request))) stays.push({ address, pool });
     }
-    return pool && { pool, addresses: usable };
+    return stays;
   }
 
-  /** What the Service has, and a second family from the same pool where it wants one and there is one. */
-  #complete(request: ServiceRequest): Found | undefined {
-    const kept = this.#stillAllowed(request);
-    if (!kept || kept.addresses.length === request.families.length) return kept;
-    const addresses: Ip[] = [];
-    for (const family of request.families) {
-      const address =
-        kept.addresses.find((each) => familyOf(each) === family) ?? this.#lowest(kept.pool, family, request);
-      if (address) addresses.push(address);
-      else if (request.bothRequired) return undefined;
-    }
-    return { pool: kept.pool, addresses };
+  #find(request: ServiceRequest): readonly Placement[] | Refusal {
+    if (request.addresses.length > 0) return this.#named(request);
+    const stays = this.#stays(request, false);
+    const missing = without(request.families, stays);
+    if (missing.length === 0) return stays;
+    const { placements, refusals } = this.#search(request, missing, stays);
+    const all = [...stays, ...placements].sort(byFamily(request.families));
+    return all.length >= (request.bothRequired ? request.families.length : 1)
+      ? all
+      : this.#refusal(request, without(missing, placements), refusals);
   }
 
-  /** Addresses asked for by name. */
-  #named(request: ServiceRequest): Found {
-    const pools = new Set<PoolState>();
+  /** The addresses asked for by name, all or none. */
+  #named(request: ServiceRequest): readonly Placement[] | Refusal {
+    const placements: Placement[] = [];
     for (const address of request.addresses) {
-      const pool = this.#poolOf(address);
-      if (!pool)
-        return { reason: 'AddressNotInPool', message: `no pool gives out ${address}; ${this.#poolList()}` };
-      if (request.pool !== undefined && pool.pool.name !== request.pool) {
-        const message = `${address} is in the pool "${pool.pool.name}", but the Service asks for the pool "${request.pool}"`;
-        return { reason: 'AddressNotInPool', message };
-      }
-      const refusal = pool.refuses(request);
-      if (refusal)
+      const state = this.#poolOf(address);
+      const pool = state?.pool.name ?? this.#homeSetAside(address, request);
+      if (pool === undefined) return { reason: 'AddressNotInPool', address, known: this.#names() };
+      if (request.pool !== undefined && pool !== request.pool) {
         return {
-          reason: 'NoMatchingPool',
-          message: `${address} is in the pool "${pool.pool.name}", which ${refusal}`,
+          reason: 'AddressNotInPool',
+          address,
+          known: this.#names(),
+          inPool: pool,
+          asked: request.pool,
         };
+      }
+      const why = state?.refuses(request);
+      if (why) return { reason: 'NoMatchingPool', pools: [{ pool, why }], address };
       const conflict = this.#holdings.conflict(address, request.key, sharerOf(request));
-      if (conflict)
-        return {
-          reason: 'AddressInUse',
-          message: `${address} is held by the Service ${conflict.holder}: ${conflict.why}`,
-        };
-      pools.add(pool);
+      if (conflict) return { reason: 'AddressInUse', address, ...conflict };
+      placements.push({ address, pool });
     }
-    const [pool, second] = [...pools];
-    if (!pool || second) {
-      const names = [...pools].map((each) => `"${each.pool.name}"`).join(' and ');
-      return {
-        reason: 'AddressNotInPool',
-        message: `the addresses are in the pools ${names}; both must be in one`,
-      };
-    }
-    return { pool, addresses: request.addresses };
+    return placements.sort(byFamily(request.families));
   }
 
-  #anywhere(request: ServiceRequest): Found {
-    if (this.#pools.length === 0)
-      return { reason: 'NoPools', message: 'there is no valid IPAddressPool; create one' };
-    const refusals: string[] = [];
-    let exhausted = false;
-    for (const { state, refusal } of this.#candidates(request)) {
-      if (refusal !== undefined) {
-        refusals.push(`pool "${state.pool.name}" ${refusal}`);
-        continue;
-      }
-      const addresses = this.#from(state, request);
-      if (typeof addresses !== 'string') return { pool: state, addresses };
-      exhausted ||= addresses === FULL;
-      refusals.push(`pool "${state.pool.name}" ${addresses}`);
-    }
-    if (request.pool !== undefined && refusals.length === 0) {
-      return { reason: 'UnknownPool', message: `there is no pool "${request.pool}"; ${this.#poolList()}` };
-    }
-    return { reason: exhausted ? 'PoolExhausted' : 'NoMatchingPool', message: refusals.join('; ') };
+  /** The pool that is set aside, where the Service holds this address from there. */
+  #homeSetAside(address: Ip, request: ServiceRequest): string | undefined {
+    const held = this.#holdings.of(request.key);
+    return (held.length > 0 ? held : request.held).includes(address)
+      ? this.#home(address, request)
+      : undefined;
   }
 
-  /** Pools in the order in which they are asked, each with the reason that rules it out, if one does. */
-  #candidates(
+  /** New addresses for these families: from one pool where one has them all, else each from the first that has it. */
+  #search(
     request: ServiceRequest,
-  ): { readonly state: PoolState; readonly refusal: string | undefined }[] {
-    if (request.pool !== undefined) {
-      const state = this.#byName.get(request.pool);
-      return state ? [{ state, refusal: state.refuses(request) }] : [];
+    families: readonly Family[],
+    stays: readonly Placement[],
+  ): { readonly placements: readonly Placement[]; readonly refusals: readonly PoolRefusal[] } {
+    const pools = this.#candidates(request, stays);
+    if (families.length > 1) {
+      for (const state of pools) {
+        const placements = this.#together(state, families, request);
+        if (placements) return { placements, refusals: [] };
+      }
     }
-    return this.#pools.map((state) => ({
-      state,
-      refusal: state.pool.autoAssign
-        ? state.refuses(request)
-        : 'has autoAssign: false and must be asked for by name',
-    }));
+    const placements: Placement[] = [];
+    const refusals = new Map<string, PoolRefusal>();
+    for (const family of families) {
+      const placement = this.#first(pools, family, request, refusals);
+      if (placement) placements.push(placement);
+    }
+    return { placements, refusals: [...refusals.values()] };
   }
 
-  /** One address for each family from this pool, or why not. */
-  #from(state: PoolState, request: ServiceRequest): readonly Ip[] | string {
-    const addresses: Ip[] = [];
-    const reasons: string[] = [];
-    for (const family of request.families) {
+  #together(state: PoolState, families: readonly Family[], request: ServiceRequest): Placement[] | undefined {
+    if (state.refuses(request)) return undefined;
+    const placements: Placement[] = [];
+    for (const family of families) {
       const address = this.#lowest(state, family, request);
-      if (address) addresses.push(address);
-      else reasons.push(state.has(family) ? FULL : `has no ${family} addresses`);
+      if (!address) return undefined;
+      placements.push({ address, pool: state.pool.name });
     }
-    const enough = request.bothRequired ? request.families.length : 1;
-    return addresses.length >= enough ? addresses : (reasons[0] ?? FULL);
+    return placements;
   }
 
-  #lowest(state: PoolState, family: Family, request: ServiceRequest): Ip | undefined {
-    const company = request.sharingKey && this.#company(state, family, request.key, sharerOf(request));
-    return company || state.free[family].lowest((address) => this.#holdings.isTaken(address));
-  }
-
-  /** An address in this pool that others already share under the same key, with room for these ports. */
-  #company(state: PoolState, family: Family, key: string, sharer: Sharer): Ip | undefined {
-    for (const address of this.#holdings.sharedUnder(sharer.sharingKey ?? '')) {
-      const fits = familyOf(address) === family && state.allows(address);
-      if (fits && !this.#holdings.conflict(address, key, sharer)) return address;
+  /** `refusals` gathers why the pools before the one that serves did not. */
+  #first(
+    pools: readonly PoolState[],
+    family: Family,
+    request: ServiceRequest,
+    refusals: Map<string, PoolRefusal>,
+  ): Placement | undefined {
+    for (const state of pools) {
+      const pool = state.pool.name;
+      let why = state.refuses(request);
+      const address = why ? undefined : this.#lowest(state, family, request);
+      if (address) return { address, pool };
+      why ??= state.has(family) ? full(family) : lacks(family);
+      refusals.set(`${pool} ${why}`, { pool, why });
     }
     return undefined;
   }
 
-  #poolList(): string {
-    const names = [...this.#byName.keys()].sort().map((name) => `"${name}"`);
-    return names.length === 0 ? 'there are no pools' : `the pools are ${names.join(', ')}`;
+  /** Pools in the order in which they are asked. A second family comes from the pool of the first if it can. */
+  #candidates(request: ServiceRequest, stays: readonly Placement[]): readonly PoolState[] {
+    if (request.pool !== undefined) {
+      const state = this.#byName.get(request.pool);
+      return state ? [state] : [];
+    }
+    const near = this.#byName.get(stays[0]?.pool ?? '');
+    return near ? [near, ...this.#pools.filter((state) => state !== near)] : this.#pools;
+  }
+
+  /** `missing`: families for which there is no address. */
+  #refusal(request: ServiceRequest, missing: readonly Family[], refusals: readonly PoolRefusal[]): Refusal {
+    const { pool } = request;
+    if (this.#pools.length + this.#setAside.size === 0) return { reason: 'NoPools' };
+    if (pool !== undefined && !this.#byName.has(pool) && !this.#setAside.has(pool))
+      return { reason: 'UnknownPool', pool, known: this.#names() };
+    const aside = [...this.#setAside].filter((name) => pool === undefined || pool === name);
+    const pools: PoolRefusal[] = [
+      ...refusals,
+      ...aside.map((name) => ({ pool: name, why: 'SetAside' }) as const),
+    ];
+    const isFull = (family: Family) => refusals.some(({ why }) => why === full(family));
+    // A family that no pool has for it never comes by waiting.
+    const passes = request.bothRequired ? missing.every(isFull) : missing.some(isFull);
+    return { reason: passes ? 'PoolExhausted' : 'NoMatchingPool', pools };
+  }
+
+  #lowest(state: PoolState, family: Family, request: ServiceRequest): Ip | undefined {
+    const company = request.sharingKey === undefined ? undefined : this.#company(state, family, request);
+    return company ?? state.free[family].lowest((address) => this.#holdings.isTaken(address));
+  }
+
+  /** The lowest address in this pool that others share under the same key, with room for these ports. */
+  #company({ pool }: PoolState, family: Family, request: ServiceRequest): Ip | undefined {
+    for (const range of pool.ranges) {
+      const address = range.family === family && this.#holdings.company(range, sharerOf(request));
+      if (address) return address;
+    }
+    return undefined;
+  }
+
+  #names(): readonly string[] {
+    return [...this.#byName.keys()].sort();
   }
 }
 
-const FULL = 'has no free address left';
+/** Whether the Service has what it asks for, and as much as its families can have. */
+function isMet(request: ServiceRequest, placements: readonly Placement[]): boolean {
+  const named = request.addresses.every((each) => placements.some(({ address }) => address === each));
+  const fromPool = placements.every(({ pool }) => request.pool === undefined || request.pool === pool);
+  return named && fromPool && placements.length === request.families.length;
+}
+
+function without(families: readonly Family[], placements: readonly Placement[]): readonly Family[] {
+  return families.filter((family) => !placements.some(({ address }) => familyOf(address) === family));
+}
+
+function byFamily(families: readonly Family[]): (a: Placement, b: Placement) => number {
+  return (a, b) => families.indexOf(familyOf(a.address)) - families.indexOf(familyOf(b.address));
+}
 
 /** Pools for chosen Services first, by priority (unset last), then the open ones; equals in name order. */
 function byRank(a: AddressPool, b: AddressPool): number {

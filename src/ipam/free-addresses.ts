@@ -13,6 +13,8 @@ export class FreeAddresses {
   #frontier: bigint;
   /** Binary min-heap; may hold addresses that were taken by name since. */
   readonly #returned: bigint[] = [];
+  /** What the heap holds: an address that comes back twice waits there once. */
+  readonly #inHeap = new Set<bigint>();
 
   /** `ranges`: ascending and disjoint. `usable`: whether an address may be given out at all. */
   constructor(family: Family, ranges: readonly Range[], usable: (value: bigint) => boolean) {
@@ -31,8 +33,9 @@ export class FreeAddresses {
     }
     for (let range = this.#ranges[this.#range]; range; range = this.#ranges[this.#range]) {
       for (; this.#frontier <= range.last; this.#frontier++) {
+        if (!this.#usable(this.#frontier)) continue;
         const address = fromBigInt(this.#family, this.#frontier);
-        if (this.#usable(this.#frontier) && !taken(address)) return address;
+        if (!taken(address)) return address;
       }
       this.#range++;
       this.#frontier = this.#ranges[this.#range]?.first ?? this.#frontier;
@@ -44,11 +47,11 @@ export class FreeAddresses {
   give(address: Ip): void {
     const value = toBigInt(address);
     // Above the frontier it will be met in its turn.
-    if ((this.#range >= this.#ranges.length || value < this.#frontier) && this.#usable(value))
-      this.#push(value);
+    if (value < this.#frontier && this.#usable(value) && !this.#inHeap.has(value)) this.#push(value);
   }
 
   #push(value: bigint): void {
+    this.#inHeap.add(value);
     const heap = this.#returned;
     let i = heap.push(value) - 1;
     while (i > 0) {
@@ -63,7 +66,9 @@ export class FreeAddresses {
 
   #pop(): void {
     const heap = this.#returned;
+    const [first] = heap;
     const last = heap.pop();
+    if (first !== undefined) this.#inHeap.delete(first);
     if (last === undefined || heap.length === 0) return;
     let i = 0;
     for (;;) {

@@ -1,6 +1,8 @@
 // Who holds which address, and whether another may share it.
 import type { ServiceRequest } from '../api/service.ts';
-import type { Ip } from '../net/address.ts';
+import { type Family, familyOf, fromBigInt, type Ip, toBigInt } from '../net/address.ts';
+import type { Range } from '../net/range.ts';
+import { SharedAddresses } from './shared-addresses.ts';
 
 /** What of a Service decides on sharing. */
 export interface Sharer {
@@ -13,88 +15,138 @@ export function sharerOf({ sharingKey, backend, ports }: ServiceRequest): Sharer
   return { sharingKey, backend, ports };
 }
 
+export interface Conflict {
+  readonly holder: string;
+  readonly why: string;
+}
+
+/** One address: all who hold it agree on the key and the backend, and no two have a port in common. */
+interface Tenancy {
+  readonly tenants: Map<string, Sharer>;
+  /** Who has which port. */
+  readonly ports: Map<string, string>;
+}
+
+interface Change {
+  /** Addresses that others are with, or that are shared otherwise, than before. */
+  readonly touched: Iterable<Ip>;
+  /** Addresses that nobody holds any more. */
+  readonly freed: readonly Ip[];
+  /** Whether somebody with a sharing key may find room at an address that is held. */
+  readonly loosened: boolean;
+}
+
+const NOTHING: readonly Ip[] = [];
+
 export class Holdings {
-  readonly #holders = new Map<Ip, Map<string, Sharer>>();
-  readonly #addresses = new Map<string, readonly Ip[]>();
-  /** Addresses held under a sharing key, for those who look for company. */
-  readonly #byKey = new Map<string, Set<Ip>>();
+  readonly #tenancies = new Map<Ip, Tenancy>();
+  /** Addresses that Services with one key share before one backend. */
+  readonly #companies = new Map<string, SharedAddresses>();
+  readonly #held = new Map<string, { readonly addresses: readonly Ip[]; readonly sharer: Sharer }>();
 
   isTaken(address: Ip): boolean {
-    return this.#holders.has(address);
+    return this.#tenancies.has(address);
   }
 
+  /** The same array until it changes. */
   of(key: string): readonly Ip[] {
-    return this.#addresses.get(key) ?? [];
+    return this.#held.get(key)?.addresses ?? NOTHING;
   }
 
   /** Every address that somebody holds. */
-  taken(): IterableIterator<Ip> {
-    return this.#holders.keys();
-  }
-
-  sharedUnder(sharingKey: string): Iterable<Ip> {
-    return this.#byKey.get(sharingKey) ?? [];
+  taken(): Iterable<Ip> {
+    return this.#tenancies.keys();
   }
 
   /** Who keeps `key` from this address, and why; undefined if nobody does. */
-  conflict(
-    address: Ip,
-    key: string,
-    wanted: Sharer,
-  ): { readonly holder: string; readonly why: string } | undefined {
-    for (const [holder, sharer] of this.#holders.get(address) ?? []) {
-      if (holder === key) continue;
-      const why = whyNotShared(sharer, wanted);
-      if (why) return { holder, why };
+  conflict(address: Ip, key: string, wanted: Sharer): Conflict | undefined {
+    const tenancy = this.#tenancies.get(address);
+    if (!tenancy) return undefined;
+    const other = anotherThan(key, tenancy.tenants);
+    if (!other) return undefined;
+    const [holder, held] = other;
+    if (wanted.sharingKey === undefined || held.sharingKey !== wanted.sharingKey)
+      return { holder, why: 'the two do not have the same fairlead.dev/allow-shared-ip key' };
+    for (const port of wanted.ports) {
+      const user = tenancy.ports.get(port);
+      if (user !== undefined && user !== key) return { holder: user, why: `both have the port ${port}` };
+    }
+    if (held.backend !== wanted.backend) {
+      const why =
+        'they can share only if both have externalTrafficPolicy Cluster, or both Local and the same selector';
+      return { holder, why };
     }
     return undefined;
   }
 
-  /** `key` holds exactly these addresses from now on. Returns those that are free because of it. */
-  set(key: string, addresses: readonly Ip[], sharer: Sharer): Ip[] {
-    const before = this.of(key);
-    for (const address of before) this.#drop(address, key);
-    for (const address of addresses) this.#hold(address, key, sharer);
-    if (addresses.length > 0) this.#addresses.set(key, addresses);
-    else this.#addresses.delete(key);
-    return before.filter((address) => !this.#holders.has(address));
+  /** The lowest address of the range where others share under the sharer's key and have none of its ports. */
+  company(range: Range, sharer: Sharer): Ip | undefined {
+    const value = this.#companies.get(companyName(range.family, sharer))?.lowest(range, sharer.ports);
+    return value === undefined ? undefined : fromBigInt(range.family, value);
   }
 
-  #hold(address: Ip, key: string, sharer: Sharer): void {
-    const holders = this.#holders.get(address) ?? new Map<string, Sharer>();
-    holders.set(key, sharer);
-    this.#holders.set(address, holders);
+  /** `key` holds exactly these addresses from now on. The caller has asked for conflicts. */
+  set(key: string, addresses: readonly Ip[], sharer: Sharer): Change {
+    const before = this.#held.get(key);
+    if (before && sameTexts(before.addresses, addresses) && sameSharer(before.sharer, sharer))
+      return { touched: NOTHING, freed: NOTHING, loosened: false };
+    for (const address of before?.addresses ?? []) this.#leave(address, key);
+    for (const address of addresses) this.#enter(address, key, sharer);
+    if (addresses.length > 0) this.#held.set(key, { addresses, sharer });
+    else this.#held.delete(key);
+    return {
+      touched: new Set([...(before?.addresses ?? []), ...addresses]),
+      freed: (before?.addresses ?? []).filter((address) => !this.#tenancies.has(address)),
+      loosened:
+        before?.sharer.sharingKey !== undefined || (addresses.length > 0 && sharer.sharingKey !== undefined),
+    };
+  }
+
+  #enter(address: Ip, key: string, sharer: Sharer): void {
+    const tenancy = this.#tenancies.get(address) ?? { tenants: new Map(), ports: new Map() };
+    this.#tenancies.set(address, tenancy);
+    tenancy.tenants.set(key, sharer);
+    for (const port of sharer.ports) tenancy.ports.set(port, key);
     if (sharer.sharingKey === undefined) return;
-    const shared = this.#byKey.get(sharer.sharingKey) ?? new Set<Ip>();
-    shared.add(address);
-    this.#byKey.set(sharer.sharingKey, shared);
+    const name = companyName(familyOf(address), sharer);
+    const company = this.#companies.get(name) ?? new SharedAddresses(familyOf(address));
+    this.#companies.set(name, company);
+    const value = toBigInt(address);
+    if (tenancy.tenants.size === 1) company.add(value);
+    company.takePorts(value, sharer.ports);
   }
 
-  #drop(address: Ip, key: string): void {
-    const holders = this.#holders.get(address);
-    const sharingKey = holders?.get(key)?.sharingKey;
-    holders?.delete(key);
-    if (holders?.size === 0) this.#holders.delete(address);
-    if (sharingKey === undefined) return;
-    const stillShared = [...(holders?.values() ?? [])].some((sharer) => sharer.sharingKey === sharingKey);
-    const shared = this.#byKey.get(sharingKey);
-    if (!stillShared) shared?.delete(address);
-    if (shared?.size === 0) this.#byKey.delete(sharingKey);
+  #leave(address: Ip, key: string): void {
+    const tenancy = this.#tenancies.get(address);
+    const sharer = tenancy?.tenants.get(key);
+    if (!tenancy || !sharer) return;
+    tenancy.tenants.delete(key);
+    for (const port of sharer.ports) tenancy.ports.delete(port);
+    if (tenancy.tenants.size === 0) this.#tenancies.delete(address);
+    if (sharer.sharingKey === undefined) return;
+    const name = companyName(familyOf(address), sharer);
+    const company = this.#companies.get(name);
+    if (!company) return;
+    const value = toBigInt(address);
+    company.givePorts(value, sharer.ports);
+    if (tenancy.tenants.size === 0) company.remove(value);
+    if (company.size === 0) this.#companies.delete(name);
   }
 }
 
-function whyNotShared(held: Sharer, wanted: Sharer): string | undefined {
-  if (
-    held.sharingKey === undefined ||
-    wanted.sharingKey === undefined ||
-    held.sharingKey !== wanted.sharingKey
-  ) {
-    return 'the two do not have the same fairlead.dev/allow-shared-ip key';
-  }
-  const port = wanted.ports.find((each) => held.ports.includes(each));
-  if (port !== undefined) return `both have the port ${port}`;
-  if (held.backend !== wanted.backend) {
-    return 'they can share only if both have externalTrafficPolicy Cluster, or both Local and the same selector';
-  }
+function anotherThan(key: string, tenants: ReadonlyMap<string, Sharer>): [string, Sharer] | undefined {
+  for (const tenant of tenants) if (tenant[0] !== key) return tenant;
   return undefined;
+}
+
+function companyName(family: Family, { sharingKey, backend }: Sharer): string {
+  return JSON.stringify([family, sharingKey, backend]);
+}
+
+function sameSharer(a: Sharer, b: Sharer): boolean {
+  return a.sharingKey === b.sharingKey && a.backend === b.backend && sameTexts(a.ports, b.ports);
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, i) => text === b[i]);
 }

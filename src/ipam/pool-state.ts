@@ -1,10 +1,11 @@
 // One pool as the allocator sees it: which addresses it may give out, to whom, and how many are left.
-import type { AddressPool } from '../api/pool.ts';
+import type { AddressPool, PoolAllocation } from '../api/pool.ts';
 import { matches } from '../api/selector.ts';
 import type { ServiceRequest } from '../api/service.ts';
-import { type Family, familyOf, type Ip, toBigInt } from '../net/address.ts';
-import { contains, type Range, sizeOf } from '../net/range.ts';
+import type { Family } from '../net/address.ts';
+import { type Range, sizeOf } from '../net/range.ts';
 import { FreeAddresses } from './free-addresses.ts';
+import type { PoolRefusal } from './refusal.ts';
 
 export class PoolState {
   readonly pool: AddressPool;
@@ -13,40 +14,36 @@ export class PoolState {
   readonly assigned: Record<Family, number> = { IPv4: 0, IPv6: 0 };
   readonly #usable: Readonly<Record<Family, bigint>>;
 
-  constructor(pool: AddressPool) {
+  /** `before`: the pool of this name until now; where the addresses are the same, so are the free ones. */
+  constructor(pool: AddressPool, before: PoolState | undefined) {
     this.pool = pool;
-    const usable = (value: bigint) => !(pool.avoidBuggyIPs && isBuggy(value));
-    this.free = {
-      IPv4: new FreeAddresses('IPv4', pool.ranges, usable),
-      IPv6: new FreeAddresses('IPv6', pool.ranges, () => true),
-    };
+    this.free =
+      before && sameAddresses(before.pool, pool)
+        ? before.free
+        : {
+            IPv4: new FreeAddresses('IPv4', pool.ranges, (value) => this.allows('IPv4', value)),
+            IPv6: new FreeAddresses('IPv6', pool.ranges, () => true),
+          };
     this.#usable = { IPv4: this.#count('IPv4'), IPv6: this.#count('IPv6') };
   }
 
-  /** Whether the pool may give out this address. */
-  allows(address: Ip): boolean {
-    if (!this.pool.ranges.some((range) => contains(range, address))) return false;
-    return !(this.pool.avoidBuggyIPs && familyOf(address) === 'IPv4' && isBuggy(toBigInt(address)));
+  /** Whether the pool may give out this address, which is in its ranges. */
+  allows(family: Family, value: bigint): boolean {
+    return !(this.pool.avoidBuggyIPs && family === 'IPv4' && isBuggy(value));
   }
 
   /** Why the pool does not serve this Service; undefined if it does. */
-  refuses(request: ServiceRequest): string | undefined {
+  refuses(request: ServiceRequest): PoolRefusal['why'] | undefined {
+    const { autoAssign, allocation } = this.pool;
+    const named = request.pool === this.pool.name || request.addresses.length > 0;
+    if (!autoAssign && !named) return 'NotAutomatic';
+    return allocation && refusedBy(allocation, request);
+  }
+
+  /** The same for one that has its address here already, which autoAssign does not concern. */
+  refusesHolder(request: ServiceRequest): boolean {
     const { allocation } = this.pool;
-    if (!allocation) return undefined;
-    const { namespaces, namespaceSelectors, serviceSelectors } = allocation;
-    const anyNamespace = namespaces.length === 0 && namespaceSelectors.length === 0;
-    const inNamespace =
-      anyNamespace ||
-      namespaces.includes(request.namespace) ||
-      namespaceSelectors.some((selector) => matches(selector, request.namespaceLabels));
-    if (!inNamespace) return `serves other namespaces than "${request.namespace}"`;
-    if (
-      serviceSelectors.length > 0 &&
-      !serviceSelectors.some((selector) => matches(selector, request.labels))
-    ) {
-      return 'has service selectors that do not match';
-    }
-    return undefined;
+    return allocation !== undefined && refusedBy(allocation, request) !== undefined;
   }
 
   has(family: Family): boolean {
@@ -66,6 +63,31 @@ export class PoolState {
     }
     return count;
   }
+}
+
+function refusedBy(
+  { namespaces, namespaceSelectors, serviceSelectors }: PoolAllocation,
+  { namespace, namespaceLabels, labels }: ServiceRequest,
+): PoolRefusal['why'] | undefined {
+  const inNamespace =
+    (namespaces.length === 0 && namespaceSelectors.length === 0) ||
+    namespaces.includes(namespace) ||
+    namespaceSelectors.some((selector) => matches(selector, namespaceLabels));
+  if (!inNamespace) return 'OtherNamespaces';
+  const selected =
+    serviceSelectors.length === 0 || serviceSelectors.some((selector) => matches(selector, labels));
+  return selected ? undefined : 'OtherServices';
+}
+
+function sameAddresses(a: AddressPool, b: AddressPool): boolean {
+  return (
+    a.avoidBuggyIPs === b.avoidBuggyIPs &&
+    a.ranges.length === b.ranges.length &&
+    a.ranges.every((range, i) => {
+      const other = b.ranges[i];
+      return range.family === other?.family && range.first === other.first && range.last === other.last;
+    })
+  );
 }
 
 /** Some old routers drop IPv4 addresses that end in .0 or .255. */

@@ -1,7 +1,8 @@
 // KubeApi over HTTP: requests as the API server's REST protocol has them, with bounded waiting everywhere.
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
+import { broken, lines, statusError, textOf, watchEvent } from './answer.ts';
 import { type Credentials, loadCredentials } from './credentials.ts';
 import {
   type KubeApi,
@@ -17,10 +18,16 @@ import {
 } from './kube-api.ts';
 import type { KubeObject } from './objects.ts';
 
+/** Milliseconds. */
+export interface ConnectionLimits {
+  /** Until the headers of an answer, between two pieces of it, and until the credentials are there. */
+  readonly answer: number;
+  /** The server ends a watch after timeoutSeconds; this long after it we do. */
+  readonly watchGrace: number;
+}
+
 /** A list of 500 objects may take a loaded server seconds; longer, and the connection is as good as dead. */
-const ANSWER_TIMEOUT = 30_000;
-/** The server ends a watch after timeoutSeconds; this long after it we do. Milliseconds. */
-const WATCH_GRACE = 5_000;
+const LIMITS: ConnectionLimits = { answer: 30_000, watchGrace: 5_000 };
 
 interface Call {
   readonly method: string;
@@ -29,32 +36,30 @@ interface Call {
   readonly body?: object;
   readonly contentType?: string;
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds until the headers of the answer. */
-  readonly timeout?: number;
 }
 
 /** Reads the credentials and returns the API. Throws KubeconfigError; connects only when it is called. */
-export async function connectKube(kubeconfig: string | undefined): Promise<KubeApi> {
-  return new Connection(await loadCredentials(kubeconfig));
+export async function connectKube(kubeconfig: string | undefined, limits = LIMITS): Promise<KubeApi> {
+  return new Connection(await loadCredentials(kubeconfig), limits);
 }
 
 class Connection implements KubeApi {
   readonly #credentials: Credentials;
+  readonly #limits: ConnectionLimits;
 
-  constructor(credentials: Credentials) {
+  constructor(credentials: Credentials, limits: ConnectionLimits) {
     this.#credentials = credentials;
+    this.#limits = limits;
   }
 
   async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<ListPage<T>> {
     const { signal, ...query } = options;
-    const list = await this.#json<ListBody<T>>({
-      method: 'GET',
-      path: pathOf(resource, {}),
-      query: { ...query },
-      signal,
-    });
-    const { resourceVersion, continue: next } = list.metadata;
-    return { items: list.items ?? [], resourceVersion, ...(next ? { continue: next } : {}) };
+    const path = pathOf(resource, {});
+    const list = await this.#json<ListBody<T>>({ method: 'GET', path, query: { ...query }, signal });
+    const { resourceVersion, continue: next } = list?.metadata ?? {};
+    if (resourceVersion === undefined)
+      throw new KubeError(0, 'NoList', `GET ${path}: the answer is no list; is this the API server?`);
+    return { items: list?.items ?? [], resourceVersion, ...(next ? { continue: next } : {}) };
   }
 
   async *watch<T extends KubeObject>(
@@ -63,7 +68,7 @@ class Connection implements KubeApi {
   ): AsyncIterable<WatchEvent<T>> {
     const { signal, ...rest } = options;
     const query = { ...rest, watch: true, allowWatchBookmarks: true };
-    const overdue = AbortSignal.timeout(options.timeoutSeconds * 1000 + WATCH_GRACE);
+    const overdue = AbortSignal.timeout(options.timeoutSeconds * 1000 + this.#limits.watchGrace);
     const response = await this.#send({
       method: 'GET',
       path: pathOf(resource, {}),
@@ -113,7 +118,7 @@ class Connection implements KubeApi {
 
   async #json<T>(call: Call): Promise<T> {
     const response = await this.#send(call);
-    const text = await textOf(response);
+    const text = await textOf(response, this.#limits.answer);
     try {
       return JSON.parse(text) as T; // the API server answers with what the path names
     } catch {
@@ -127,9 +132,9 @@ class Connection implements KubeApi {
 
   /** Resolves with a successful answer, its body unread. */
   async #send(call: Call): Promise<IncomingMessage> {
-    const { server, requestOptions } = this.#credentials;
-    const { method, path, query = {}, body, contentType, signal, timeout = ANSWER_TIMEOUT } = call;
-    const options = await requestOptions();
+    const { server } = this.#credentials;
+    const { method, path, query = {}, body, contentType, signal } = call;
+    const options = await this.#requestOptions();
     const url = new URL(server.pathname.replace(/\/$/, '') + path, server);
     for (const [key, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(key, String(value));
@@ -141,97 +146,71 @@ class Connection implements KubeApi {
       ...(payload ? { 'content-type': contentType, 'content-length': payload.length } : {}),
     };
     const request = url.protocol === 'http:' ? httpRequest : httpsRequest;
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const outgoing = request(url, { ...options, method, headers, ...(signal ? { signal } : {}) });
-      const waiting = setTimeout(() => {
-        outgoing.destroy(new KubeError(0, 'Timeout', `${method} ${path}: no answer within ${timeout} ms`));
-      }, timeout);
-      outgoing.once('socket', probePeer);
-      outgoing.once('error', (error) => {
-        clearTimeout(waiting);
-        reject(broken(error));
+    const timeout = this.#limits.answer;
+    const exchange = () =>
+      new Promise<IncomingMessage | undefined>((resolve, reject) => {
+        const outgoing = request(url, { ...options, method, headers, ...(signal ? { signal } : {}) });
+        const waiting = setTimeout(() => {
+          outgoing.destroy(new KubeError(0, 'Timeout', `${method} ${path}: no answer within ${timeout} ms`));
+          if (options.agent instanceof Agent) dropIdle(options.agent);
+        }, timeout);
+        outgoing.once('socket', probePeer);
+        outgoing.once('error', (error: NodeJS.ErrnoException) => {
+          clearTimeout(waiting);
+          const stale = outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+          if (stale) resolve(undefined);
+          else reject(broken(error));
+        });
+        outgoing.once('response', (incoming) => {
+          clearTimeout(waiting);
+          resolve(incoming);
+        });
+        outgoing.end(payload);
       });
-      outgoing.once('response', (incoming) => {
-        clearTimeout(waiting);
-        resolve(incoming);
-      });
-      outgoing.end(payload);
-    });
-    if ((response.statusCode ?? 0) >= 400) throw await statusError(response, `${method} ${path}`);
+    // A connection from the pool may have been closed by the server meanwhile; each one leaves the pool with its
+    // failure. All that we write names its object, so that a second try cannot do it twice.
+    let response: IncomingMessage | undefined;
+    while (!response) response = await exchange();
+    if ((response.statusCode ?? 0) >= 400)
+      throw await statusError(response, `${method} ${path}`, this.#limits.answer);
     return response;
   }
-}
 
-interface ListBody<T> {
-  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
-  readonly items?: readonly T[] | null;
-}
-
-/** A host that vanished is noticed by TCP after 10 s + 3 probes, not after the two hours of the kernel's default. */
-function probePeer(socket: Socket): void {
-  socket.setKeepAlive(true, 10_000);
-}
-
-async function textOf(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  response.setTimeout(ANSWER_TIMEOUT, () =>
-    response.destroy(new KubeError(0, 'Timeout', 'the answer stalled')),
-  );
-  try {
-    for await (const chunk of response) chunks.push(chunk);
-  } catch (error) {
-    throw broken(error);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-/** The body's lines as they complete; a last line without its end is dropped with the connection that cut it. */
-async function* lines(response: IncomingMessage): AsyncGenerator<string> {
-  let parts: Buffer[] = [];
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    let from = 0;
-    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
-      parts.push(chunk.subarray(from, end));
-      yield Buffer.concat(parts).toString('utf8');
-      parts = [];
-      from = end + 1;
+  /** A plugin or a file behind the credentials fails as the connection does, and may hang no longer. */
+  async #requestOptions(): Promise<RequestOptions> {
+    const late = Promise.withResolvers<never>();
+    const { answer } = this.#limits;
+    const waiting = setTimeout(
+      () => late.reject(new Error(`the credential plugin gave no answer within ${answer} ms`)),
+      answer,
+    );
+    try {
+      return await Promise.race([this.#credentials.requestOptions(), late.promise]);
+    } catch (error) {
+      throw new KubeError(0, 'Credentials', (error as Error).message); // only Errors are thrown there
+    } finally {
+      clearTimeout(waiting);
     }
-    if (from < chunk.length) parts.push(chunk.subarray(from));
   }
 }
 
-const EVENT_KINDS = { ADDED: 'added', MODIFIED: 'modified', DELETED: 'deleted' } as const;
+/** Partial: what a proxy in between answers may be anything. */
+type ListBody<T> = {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items?: readonly T[] | null;
+} | null;
 
-function watchEvent<T extends KubeObject>(line: string): WatchEvent<T> {
-  const { type, object } = JSON.parse(line); // a broken line throws, and the watch starts over
-  if (type === 'BOOKMARK') return { kind: 'bookmark', resourceVersion: object.metadata.resourceVersion };
-  if (type === 'ERROR') return { kind: 'error', code: object.code ?? 0, message: object.message ?? '' };
-  const kind = EVENT_KINDS[type as keyof typeof EVENT_KINDS]; // undefined for a type that we do not know
-  if (!kind) throw new KubeError(0, 'UnknownEvent', `the watch sent an event of type "${type}"`);
-  return { kind, object };
+/**
+ * A host that vanished behind a silent watch is noticed by TCP after 10 s and 10 probes a second apart
+ * (tcp(7): TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT), not after two hours. A host whose kernel answers while
+ * its server hangs is noticed when the watch outlives its time: HTTP/1.1 has no ping.
+ */
+function probePeer(socket: Socket): void {
+  socket.setKeepAlive(true, 10_000, 1_000, 10);
 }
 
-async function statusError(response: IncomingMessage, call: string): Promise<KubeError> {
-  const code = response.statusCode ?? 0;
-  const text = await textOf(response).catch(() => '');
-  const seconds = Number(response.headers['retry-after']);
-  const retryAfter = Number.isFinite(seconds) ? seconds * 1000 : undefined;
-  let status: { reason?: string; message?: string } = {};
-  try {
-    status = JSON.parse(text) ?? {};
-  } catch {
-    // A proxy in between answers in its own words.
-  }
-  return new KubeError(
-    code,
-    status.reason ?? `HTTP${code}`,
-    `${call}: ${status.message ?? text.slice(0, 200)}`,
-    retryAfter,
-  );
-}
-
-function broken(error: unknown): KubeError {
-  if (error instanceof KubeError) return error;
-  const { code, name, message } = error as NodeJS.ErrnoException; // streams and sockets throw Errors
-  return new KubeError(0, code ?? name, message);
+/** Connections that idle in the pool have most likely died with the one that gave no answer. */
+function dropIdle(agent: Agent): void {
+  for (const sockets of Object.values(agent.freeSockets))
+    for (const socket of sockets ?? []) socket.destroy();
 }

@@ -3,19 +3,17 @@ import { existsSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import { type AgentOptions, Agent as HttpsAgent, type RequestOptions } from 'node:https';
 import type { KubeConfig } from '#kubeconfig';
-
-/** A kubeconfig that cannot be used: which file, what is wrong, the mend. */
-export class KubeconfigError extends Error {}
+import { KubeconfigError, readKubeconfig } from './kubeconfig-file.ts';
 
 const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 export interface Credentials {
   readonly server: URL;
-  /** What a request needs now: certificates, headers, the agent. Tokens are read again as they change. */
+  /** What a request needs now: certificates, headers, the agent. Files and plugins are asked again in time. */
   requestOptions(): Promise<RequestOptions>;
 }
 
-/** Connections are kept, and a peer that is gone is noticed within half a minute even where nothing is sent. */
+/** `lifo`: the connection that was used last is the likeliest to be alive. */
 const AGENT_OPTIONS: AgentOptions = {
   keepAlive: true,
   keepAliveMsecs: 10_000,
@@ -28,64 +26,39 @@ export async function loadCredentials(kubeconfig: string | undefined): Promise<C
   // The bundle is loaded here alone, so that a process that never connects never pays for it.
   const library = await import('#kubeconfig');
   const config = new library.KubeConfig();
-  const source = kubeconfig ?? 'the Pod’s service account';
-  try {
-    if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
-    else if (existsSync(SERVICE_ACCOUNT_TOKEN)) config.loadFromCluster();
-    else
-      throw new KubeconfigError(
-        'this is no Pod with a service account; name a kubeconfig with --kubeconfig FILE',
-      );
-  } catch (error) {
-    if (error instanceof KubeconfigError) throw error;
-    throw new KubeconfigError(`${source} cannot be read: ${(error as Error).message}`);
+  if (kubeconfig !== undefined) {
+    const { cluster, user } = readKubeconfig(kubeconfig);
+    config.loadFromClusterAndUser(cluster, user);
+  } else if (existsSync(SERVICE_ACCOUNT_TOKEN) && process.env.KUBERNETES_SERVICE_HOST) {
+    config.loadFromCluster();
+  } else {
+    throw new KubeconfigError('this is no Pod with a service account; name a kubeconfig: --kubeconfig FILE');
   }
-  const server = serverOf(config, source);
+  const server = new URL(config.getCurrentCluster()?.server ?? '');
   return { server, requestOptions: optionsSource(config, server) };
-}
-
-function serverOf(config: KubeConfig, source: string): URL {
-  const context = config.getCurrentContext();
-  if (!config.getContextObject(context)) {
-    throw new KubeconfigError(
-      `${source} has no context "${context ?? ''}"; set current-context to one of its contexts`,
-    );
-  }
-  const text = config.getCurrentCluster()?.server ?? '';
-  if (!URL.canParse(text)) {
-    throw new KubeconfigError(
-      `${source} has the server "${text}" in its current cluster; write a URL such as https://192.0.2.1:6443`,
-    );
-  }
-  return new URL(text);
 }
 
 function optionsSource(config: KubeConfig, server: URL): () => Promise<RequestOptions> {
   const plain = new HttpAgent(AGENT_OPTIONS);
-  let secure: { readonly agent: HttpsAgent; readonly identity: readonly unknown[] } | undefined;
+  let secure: { readonly agent: HttpsAgent; readonly identity: string } | undefined;
   return async () => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
+    const { headers } = options as { headers?: Record<string, string> }; // as the library makes them
+    // A token file that was written by hand ends in a newline, which no header may hold.
+    if (headers?.Authorization) headers.Authorization = headers.Authorization.trim();
     // The library's agent knows proxies but keeps no connections; ours is the reverse.
     if (config.getCurrentCluster()?.proxyUrl) return options;
     if (server.protocol === 'http:') return { ...options, agent: plain };
-    const identity = [options.ca, options.cert, options.key, options.pfx];
-    if (!secure || identity.some((part, i) => part !== secure?.identity[i])) {
+    // Certificates are read anew for each request; connections are kept for as long as they say the same.
+    const identity = [options.ca, options.cert, options.key].map(String).join('\n');
+    if (identity !== secure?.identity)
       secure = { identity, agent: new HttpsAgent({ ...AGENT_OPTIONS, ...tlsOf(options) }) };
-    }
     return { ...options, agent: secure.agent };
   };
 }
 
-function tlsOf({
-  ca,
-  cert,
-  key,
-  pfx,
-  passphrase,
-  rejectUnauthorized,
-  servername,
-}: RequestOptions): AgentOptions {
-  const given = Object.entries({ ca, cert, key, pfx, passphrase, rejectUnauthorized, servername });
+function tlsOf({ ca, cert, key, rejectUnauthorized, servername }: RequestOptions): AgentOptions {
+  const given = Object.entries({ ca, cert, key, rejectUnauthorized, servername });
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }

@@ -15,10 +15,16 @@ export interface EventText {
   readonly note: string;
 }
 
-/** events.k8s.io/v1: a note holds 1024 characters. */
+/** events.k8s.io/v1: a note holds 1024 bytes. */
 const NOTE_LIMIT = 1024;
+/** An object's name holds 253 characters, of which ours adds up to 20: a dot, milliseconds, a count. */
+const NAME_PART_LIMIT = 233;
 /** Objects whose last event is remembered; past it the oldest is forgotten and may be told again. */
 const REMEMBERED = 20_000;
+/** Written at the same time, so that a burst of events leaves connections for what matters more. */
+const AT_ONCE = 4;
+/** Events that wait for a slow server; past it the oldest is dropped. */
+const WAITING = 20_000;
 
 export class EventRecorder {
   readonly #api: KubeApi;
@@ -26,6 +32,8 @@ export class EventRecorder {
   readonly #log: Logger;
   readonly #instance: string;
   readonly #last = new Map<string, string>();
+  readonly #waiting = new Set<KubeObject>();
+  #writers = 0;
   #count = 0;
 
   constructor(options: { api: KubeApi; clock: Clock; log: Logger; instance: string }) {
@@ -40,35 +48,69 @@ export class EventRecorder {
     regarding: KubeObject & { readonly kind: string; readonly apiVersion: string },
     text: EventText,
   ): void {
-    const { uid = '', name, namespace } = regarding.metadata;
+    const { uid, name, namespace } = regarding.metadata;
+    const id = uid ?? `${regarding.kind} ${keyOf(regarding)}`;
     const print = `${text.reason}\n${text.note}`;
-    if (this.#last.get(uid) === print) return;
-    this.#last.delete(uid);
-    this.#last.set(uid, print);
-    const oldest = this.#last.keys().next();
-    if (this.#last.size > REMEMBERED && !oldest.done) this.#last.delete(oldest.value);
-    const time = this.#clock.wallTime().toISOString();
+    if (this.#last.get(id) === print) return;
+    this.#last.delete(id);
+    this.#last.set(id, print);
+    trim(this.#last, REMEMBERED);
+    const now = this.#clock.wallTime();
+    const suffix = `${now.getTime().toString(16)}${(this.#count++).toString(16).padStart(4, '0')}`;
     const event = {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
       metadata: {
-        name: `${name}.${BigInt(Date.parse(time)).toString(16)}${(this.#count++).toString(16).padStart(4, '0')}`,
+        name: `${name.slice(0, NAME_PART_LIMIT)}.${suffix}`,
         namespace: namespace ?? 'default',
       },
-      eventTime: time.replace('Z', '000Z'),
+      eventTime: now.toISOString().replace('Z', '000Z'),
       reportingController: 'fairlead.dev/controller',
       reportingInstance: this.#instance,
       action: text.action,
       reason: text.reason,
       type: text.type,
-      note: text.note.slice(0, NOTE_LIMIT),
+      note: clip(text.note),
       regarding: { apiVersion: regarding.apiVersion, kind: regarding.kind, name, namespace, uid },
     };
-    this.#api.create(EVENTS, event).catch((error: Error) => {
-      this.#log.warn(
-        { object: keyOf(regarding), reason: text.reason, error: error.message },
-        'could not write an event',
-      );
-    });
+    this.#waiting.add(event);
+    trim(this.#waiting, WAITING);
+    if (this.#writers < AT_ONCE) void this.#write();
   }
+
+  async #write(): Promise<void> {
+    this.#writers++;
+    for (const event of this.#waiting) {
+      this.#waiting.delete(event);
+      try {
+        await this.#api.create(EVENTS, event);
+      } catch (error) {
+        const { name, namespace } = event.metadata;
+        this.#log.warn(
+          { event: name, namespace, error: (error as Error).message },
+          'could not write an event',
+        );
+      }
+    }
+    this.#writers--;
+  }
+}
+
+/** Drops what was added first until no more than `most` are left. */
+function trim<K>(entries: Map<K, unknown> | Set<K>, most: number): void {
+  for (const key of entries.keys()) {
+    if (entries.size <= most) return;
+    entries.delete(key);
+  }
+}
+
+/** At most NOTE_LIMIT bytes, cut between characters. */
+function clip(note: string): string {
+  if (Buffer.byteLength(note) <= NOTE_LIMIT) return note;
+  // A character that the cut went through decodes to U+FFFD.
+  const cut = Buffer.from(note)
+    .subarray(0, NOTE_LIMIT - 4)
+    .toString('utf8')
+    .replace(/\uFFFD$/, '');
+  return `${cut} …`;
 }

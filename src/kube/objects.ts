@@ -20,15 +20,6 @@ export interface KubeObject {
   readonly metadata: ObjectMeta;
 }
 
-export interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly {
-    readonly key: string;
-    readonly operator: string;
-    readonly values?: readonly string[];
-  }[];
-}
-
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 export interface ServicePort {

@@ -1,17 +1,22 @@
 // Keeps a Store equal to what the API server holds: list, watch, and whatever it takes to recover.
 import { type Clock, type Random, sleep } from '../clock/clock.ts';
 import type { Logger } from '../observe/logger.ts';
-import { type KubeApi, KubeError, type Resource } from './kube-api.ts';
+import { type Complaint, complaintOf } from './complaint.ts';
+import { type KubeApi, KubeError, type Resource, type WatchEvent } from './kube-api.ts';
 import type { KubeMetrics } from './metrics.ts';
 import type { KubeObject } from './objects.ts';
 import { keyOf, type Store } from './store.ts';
 
 /** Objects a page. */
 const PAGE = 500;
-/** A watch is asked for this long, in seconds: a silent connection is noticed soon after. */
+/** A watch is asked for this long, in seconds: a server that hangs without closing is noticed soon after. */
 const WATCH_SECONDS = { least: 30, most: 60 };
 /** Milliseconds between tries: the first, and the most. Short, so that what comes back is noticed within seconds. */
 const BACKOFF = { first: 100, most: 5_000 };
+/** A watch that ends sooner was no watch: tries are not to follow each other without pause. Milliseconds. */
+const SHORTEST_WATCH = 1_000;
+/** The longest Retry-After that is heeded, in milliseconds. */
+const LONGEST_WAIT = 30_000;
 
 export interface ReflectorOptions<T extends KubeObject> {
   readonly api: KubeApi;
@@ -28,9 +33,11 @@ export class Reflector<T extends KubeObject> {
   readonly synced: Promise<void>;
   readonly #options: ReflectorOptions<T>;
   readonly #resolveSynced: () => void;
+  /** How far the store has come: a watch goes on from here. Without it, a list is due. */
+  #version: string | undefined;
   #failures = 0;
   /** The last problem that was logged; the same one is not logged again. */
-  #said = '';
+  #said: Complaint['about'] | undefined;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -41,14 +48,12 @@ export class Reflector<T extends KubeObject> {
 
   /** Works until `signal` aborts; no error ends it. */
   async run(signal: AbortSignal): Promise<void> {
-    let version: string | undefined;
     while (!signal.aborted) {
       try {
-        version ??= await this.#list(signal);
-        version = await this.#watch(version, signal);
+        this.#version ??= await this.#list(signal);
+        await this.#watch(this.#version, signal);
       } catch (error) {
         if (signal.aborted) return;
-        if (isExpired(error)) version = undefined;
         await this.#recover(error, signal);
       }
     }
@@ -74,90 +79,75 @@ export class Reflector<T extends KubeObject> {
     metrics.lists.inc({ resource: resource.plural });
     store.replace(objects);
     this.#resolveSynced();
-    this.#recovered();
+    this.#answered();
     return version;
   }
 
-  /** Watches once and returns the version to go on from; throws what broke it. */
-  async #watch(from: string, signal: AbortSignal): Promise<string> {
-    const { api, resource, store, clock, random, metrics } = this.#options;
+  /** Watches once. Returns when the server ended it in good order, throws what broke it. */
+  async #watch(from: string, signal: AbortSignal): Promise<void> {
+    const { api, resource, clock, random, metrics } = this.#options;
     const timeoutSeconds = Math.round(
       WATCH_SECONDS.least + random() * (WATCH_SECONDS.most - WATCH_SECONDS.least),
     );
-    let version = from;
-    let heard = false;
     const began = clock.now();
     metrics.watches.inc({ resource: resource.plural });
-    try {
-      for await (const event of api.watch(resource, { resourceVersion: version, timeoutSeconds, signal })) {
-        if (event.kind === 'error') throw new KubeError(event.code, 'WatchError', event.message);
-        heard = true;
-        this.#recovered();
-        if (event.kind === 'bookmark') {
-          version = event.resourceVersion;
-          continue;
-        }
-        if (event.kind === 'deleted') store.delete(keyOf(event.object));
-        else store.set(slim(event.object));
-        version = event.object.metadata.resourceVersion ?? version;
-      }
-      // A server (or a proxy before it) that ends watches as soon as they start must not be asked without pause.
-      if (!heard && clock.now() - began < 1000)
-        throw new KubeError(0, 'Closed', 'the watch ended as soon as it began');
-      return version;
-    } catch (error) {
-      // What was heard before the break need not be heard again.
-      if (isExpired(error)) throw error;
-      await this.#recover(error, signal);
-      return version;
+    for await (const event of api.watch(resource, { resourceVersion: from, timeoutSeconds, signal })) {
+      this.#take(event);
+      this.#answered();
+      if (clock.now() - began >= SHORTEST_WATCH) this.#failures = 0;
     }
-  }
-
-  #recovered(): void {
-    if (this.#said !== '')
-      this.#options.log.info({ resource: this.#options.resource.plural }, 'the API server answers again');
-    this.#said = '';
+    if (signal.aborted) return;
+    if (clock.now() - began < SHORTEST_WATCH)
+      throw new KubeError(0, 'Closed', 'the watch ended as soon as it began');
+    this.#answered();
     this.#failures = 0;
   }
 
-  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    const { clock, random, metrics, resource } = this.#options;
-    const status = error instanceof KubeError ? error.status : 0;
-    metrics.errors.inc({ resource: resource.plural, status: String(status) });
-    if (status !== 410) this.#say(error, status);
-    const backoff = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#failures++);
-    const asked = error instanceof KubeError ? (error.retryAfter ?? 0) : 0;
-    await sleep(clock, Math.max(asked, backoff * (0.5 + random() / 2)), signal);
-  }
-
-  #say(error: unknown, status: number): void {
-    const { log, resource } = this.#options;
-    const { message } = error as Error; // only Errors are thrown here
-    const kind = `${resource.plural}.${resource.group}`;
-    const about =
-      status === 404 ? 'not installed' : status === 401 || status === 403 ? 'denied' : 'unreachable';
-    if (this.#said === about) return;
-    this.#said = about;
-    if (about === 'not installed') {
-      log.warn(
-        { resource: kind },
-        'this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)',
-      );
-    } else if (about === 'denied') {
-      log.error(
-        { resource: kind, verbs: 'list, watch', error: message },
-        'the API server denies access; grant these verbs',
-      );
-    } else {
-      log.warn({ resource: kind, error: message }, 'the API server does not answer; will try again');
+  #take(event: WatchEvent<T>): void {
+    const { store } = this.#options;
+    switch (event.kind) {
+      case 'error':
+        throw new KubeError(event.code, 'WatchError', event.message);
+      case 'bookmark':
+        this.#version = event.resourceVersion;
+        return;
+      case 'deleted':
+        store.delete(keyOf(event.object));
+        break;
+      default:
+        store.set(slim(event.object));
     }
+    this.#version = event.object.metadata.resourceVersion ?? this.#version;
+  }
+
+  #answered(): void {
+    if (this.#said !== undefined)
+      this.#options.log.info({ resource: this.#options.resource.plural }, 'the API server answers again');
+    this.#said = undefined;
+  }
+
+  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
+    const { clock, random, log, metrics, resource } = this.#options;
+    const { status, retryAfter = 0 } = error instanceof KubeError ? error : { status: 0 };
+    metrics.errors.inc({ resource: resource.plural, status: String(status) });
+    const complaint = complaintOf(error);
+    if (complaint && complaint.about !== this.#said) {
+      const kind = resource.group === '' ? resource.plural : `${resource.plural}.${resource.group}`;
+      log[complaint.level]({ resource: kind, error: (error as Error).message }, complaint.message);
+      this.#said = complaint.about;
+    }
+    if (VERSION_LOST.has(status)) this.#version = undefined;
+    const backoff = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#failures++);
+    const pause = Math.max(Math.min(retryAfter, LONGEST_WAIT), backoff * (0.5 + random() / 2));
+    await sleep(clock, pause, signal);
   }
 }
 
-function isExpired(error: unknown): boolean {
-  return error instanceof KubeError && error.status === 410;
-}
+/**
+ * HTTP statuses after which a watch cannot go on from where it was: 410, the version is compacted; 400 and 504, it
+ * is from another history, such as before etcd was restored; 404, the kind went and may return with other objects.
+ */
+const VERSION_LOST = new Set([400, 404, 410, 504]);
 
 /** Without managedFields, which are half of an object's size and nothing to us. */
 function slim<T extends KubeObject>(object: T): T {

@@ -16,6 +16,10 @@ const CTA_FILTER = 25;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
@@ -26,11 +30,11 @@ const NFGENMSG = 4;
 const FAMILIES = { IPv4: 2, IPv6: 10 } as const;
 
 /** IP protocol numbers. */
-export const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
-export type FlowProtocol = keyof typeof PROTOCOLS;
+const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+type FlowProtocol = keyof typeof PROTOCOLS;
 
 /** One direction of a flow, as its packets are addressed. */
-export interface FlowDirection {
+interface FlowDirection {
   readonly source: Ip;
   readonly destination: Ip;
   readonly sourcePort: number;
@@ -49,7 +53,7 @@ interface TrackedFlow extends Flow {
   readonly identity: readonly (readonly [number, Uint8Array])[];
 }
 
-export interface FlowSelection {
+interface FlowSelection {
   readonly protocol: FlowProtocol;
   readonly family: Family;
   readonly matches: (flow: Flow) => boolean;
@@ -80,7 +84,7 @@ export async function deleteFlows(connection: NetlinkConnection, selection: Flow
 }
 
 /** The flows that match. */
-export function findFlows(
+function findFlows(
   connection: NetlinkConnection,
   { protocol, family, matches }: FlowSelection,
 ): Promise<TrackedFlow[]> {
@@ -129,8 +133,9 @@ function readTuple(tuple: Uint8Array | undefined, protocol: number): FlowDirecti
   if (!ip || !proto) return undefined;
   const fields = parseAttributes(proto);
   if (fields.get(CTA_PROTO_NUM)?.[0] !== protocol) return undefined;
-  // CTA_IP_V4_SRC, CTA_IP_V4_DST, or CTA_IP_V6_SRC, CTA_IP_V6_DST: one pair, source first.
-  const [source, destination] = parseAttributes(ip).values();
+  const addresses = parseAttributes(ip);
+  const source = addresses.get(CTA_IP_V4_SRC) ?? addresses.get(CTA_IP_V6_SRC);
+  const destination = addresses.get(CTA_IP_V4_DST) ?? addresses.get(CTA_IP_V6_DST);
   const sourcePort = readPort(fields.get(CTA_PROTO_SRC_PORT));
   const destinationPort = readPort(fields.get(CTA_PROTO_DST_PORT));
   if (!source || !destination || sourcePort === undefined || destinationPort === undefined) return undefined;

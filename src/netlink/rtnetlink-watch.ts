@@ -1,7 +1,7 @@
 // The interfaces of a network namespace as one snapshot that follows the kernel.
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Timer } from '../clock/clock.ts';
-import { NETLINK_ROUTE, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
+import { NETLINK_ROUTE, type NetlinkSocket, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { NetlinkConnection } from './connection.ts';
 import { type Message, parseMessages } from './message.ts';
 import {
@@ -22,7 +22,7 @@ import {
 
 /** linux/rtnetlink.h: RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR */
 const GROUPS = [1, 5, 9];
-/** Before listing is tried again after it failed, in milliseconds. */
+/** Before the watch begins again after it broke, in milliseconds. */
 const RETRY = 1_000;
 
 export interface InterfaceWatchOptions {
@@ -31,7 +31,7 @@ export interface InterfaceWatchOptions {
   readonly networkNamespace?: string;
   /** All interfaces by ascending index: first when the watch has started, then after each change. */
   readonly onChange: (interfaces: readonly NetworkInterface[]) => void;
-  /** Listing failed: the last snapshot stands, and listing is tried again. */
+  /** The watch broke; the last snapshot stands until it has begun again, which is tried every second. */
   readonly onError: (error: Error) => void;
 }
 
@@ -39,11 +39,14 @@ export interface InterfaceWatch {
   close(): void;
 }
 
-/** Resolves when `onChange` has had the first snapshot. Rejects, or throws what `open` throws, when there is none to be had. */
+/**
+ * Resolves when `onChange` has had the first snapshot; rejects when there is none to be had (NetlinkError, or
+ * what `open` throws).
+ */
 export async function watchInterfaces(options: InterfaceWatchOptions): Promise<InterfaceWatch> {
   const watch = new Watch(options);
   try {
-    await watch.start();
+    await watch.begin();
   } catch (error) {
     watch.close();
     throw error;
@@ -54,13 +57,13 @@ export async function watchInterfaces(options: InterfaceWatchOptions): Promise<I
 class Watch implements InterfaceWatch {
   readonly #options: InterfaceWatchOptions;
   #links = new Map<number, Link>();
-  /** By interface index, then by address. */
+  /** By interface index, then by address and prefix length. */
   #addresses = new Map<number, Map<string, InterfaceAddress>>();
   #told: readonly NetworkInterface[] | undefined;
   #flush: NodeJS.Immediate | undefined;
   #retry: Timer | undefined;
+  #listener: NetlinkSocket | undefined;
   #connection: NetlinkConnection | undefined;
-  #listener: { close(): void } | undefined;
   /** What the kernel told while we were listing; undefined when we are not. */
   #backlog: Message[] | undefined;
   #lostMessages = false;
@@ -70,30 +73,41 @@ class Watch implements InterfaceWatch {
     this.#options = options;
   }
 
-  async start(): Promise<void> {
+  /** Listens first, then lists: what changes in between is not missed. */
+  async begin(): Promise<void> {
     const { open, clock, networkNamespace } = this.#options;
     const socket = { protocol: NETLINK_ROUTE, ...(networkNamespace && { networkNamespace }) } as const;
-    // Listen first, then list: what changes in between is not missed.
     this.#listener = open({
       ...socket,
       groups: GROUPS,
       onDatagram: (datagram) => this.#take(parseMessages(datagram)),
-      onError: (error) => {
-        if (error.code === 'ENOBUFS') this.#relist();
-        else this.#options.onError(error);
-      },
+      onError: (error) => (error.code === 'ENOBUFS' ? this.#relist() : this.#fail(error)),
     });
     this.#connection = new NetlinkConnection({ open, clock, ...socket });
-    await this.#list();
+    await this.#list(this.#connection);
     this.#tell();
   }
 
   close(): void {
     this.#closed = true;
-    this.#listener?.close();
-    this.#connection?.close();
     this.#retry?.cancel();
     clearImmediate(this.#flush);
+    this.#shut();
+  }
+
+  #shut(): void {
+    this.#listener?.close();
+    this.#connection?.close();
+  }
+
+  #fail(error: Error): void {
+    if (this.#closed || this.#retry) return;
+    this.#shut();
+    this.#retry = this.#options.clock.setTimer(RETRY, () => {
+      this.#retry = undefined;
+      this.begin().catch((again: Error) => this.#fail(again));
+    });
+    this.#options.onError(error);
   }
 
   #take(messages: readonly Message[]): void {
@@ -128,23 +142,17 @@ class Watch implements InterfaceWatch {
     this.#addresses.set(index, addresses.set(keyOf(address), address));
   }
 
+  /** After messages were lost. */
   #relist(): void {
     this.#lostMessages = true;
-    if (this.#backlog || this.#closed) return;
-    this.#retry?.cancel();
-    this.#list().then(
+    if (this.#backlog || !this.#connection) return;
+    this.#list(this.#connection).then(
       () => this.#tell(),
-      (error: Error) => {
-        if (this.#closed) return;
-        this.#options.onError(error);
-        this.#retry = this.#options.clock.setTimer(RETRY, () => this.#relist());
-      },
+      (error: Error) => this.#fail(error),
     );
   }
 
-  async #list(): Promise<void> {
-    const connection = this.#connection;
-    if (!connection) return;
+  async #list(connection: NetlinkConnection): Promise<void> {
     this.#backlog = [];
     try {
       let links: Link[];

@@ -43,11 +43,15 @@ export async function serveHttp(options: HttpServerOptions): Promise<number | un
       server.listen({ port, ...(host === '' ? {} : { host }) }, () => resolve(undefined));
     });
     if (!problem) {
-      signal.addEventListener('abort', () => {
+      const stop = () => {
         server.close();
         server.closeAllConnections();
-      });
-      return (server.address() as AddressInfo).port; // a TCP server that listens has one
+      };
+      if (signal.aborted) stop();
+      else signal.addEventListener('abort', stop);
+      const bound = server.address() as AddressInfo | null; // a TCP server that listens has one
+      if (bound) log.info({ flag, address: bound.address, port: bound.port }, 'serving metrics and health');
+      return bound?.port;
     }
     if (!said)
       log.warn({ flag, address, error: problem.message }, 'cannot serve metrics and health; will try again');

@@ -2,33 +2,35 @@
 import type { ServiceRequest } from '../api/service.ts';
 import type { Ip } from '../net/address.ts';
 
+/** What a Service has from its provider. */
+export interface Ingress {
+  readonly addresses: readonly Ip[];
+  /** Where they come from, as the Service's annotation tells; none where there is no address. */
+  readonly source?: string;
+}
+
 export type Outcome =
-  /** The Service has all that it asked for. */
-  | { readonly kind: 'done'; readonly addresses: readonly Ip[]; readonly source: string }
-  /** Not now; it is tried again when room appears. `addresses`: what it keeps meanwhile. */
-  | {
+  /** The Service has what it asked for. */
+  | ({ readonly kind: 'done' } & Ingress)
+  /** Not now; the provider tells when to ask again. With what it keeps meanwhile. */
+  | ({
       readonly kind: 'pending';
       /** Stable, CamelCase. */
       readonly reason: string;
       readonly message: string;
-      readonly addresses: readonly Ip[];
-      readonly source?: string;
-    }
+    } & Ingress)
   /** Not before the user changes something. */
-  | {
-      readonly kind: 'refused';
-      readonly reason: string;
-      readonly message: string;
-      readonly addresses: readonly Ip[];
-      readonly source?: string;
-    };
+  | ({ readonly kind: 'refused'; readonly reason: string; readonly message: string } & Ingress);
 
 export interface Provider {
-  /** Before the first `ensure`: takes over what these Services hold, oldest first. */
-  adopt(requests: readonly ServiceRequest[]): Promise<void>;
+  /** What the Service has it keeps, as far as it may, and gets nothing new. After a start: once for each, oldest first. */
+  keep(request: ServiceRequest): Promise<Ingress>;
+  /** Gives the Service what it asks for. A second call with the same request changes nothing. */
   ensure(request: ServiceRequest): Promise<Outcome>;
-  /** Gives up what the Service has. Resolves with whether that made room for others. */
-  remove(key: string): Promise<boolean>;
+  /** Gives up what the Service has, if it has anything. */
+  remove(key: string): Promise<void>;
   /** Keys of the Services that have something here. */
   listOwned(): Promise<readonly string[]>;
+  /** Hears of Services whose `ensure` would answer differently now, without a change of their own. Returns the way out. */
+  subscribe(listener: (key: string) => void): () => void;
 }

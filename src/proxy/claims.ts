@@ -7,50 +7,49 @@ import type { SetName } from './rules.ts';
 interface Claim {
   readonly owner: string;
   readonly data: ElementData;
+  /** The next by name; hardly ever is there one. */
+  readonly next: Claim | undefined;
 }
 
 export class Claims {
   /** Claims on each element, by set and key; the effective one first. */
-  readonly #claims = new Map<SetName, Map<string, Claim[]>>();
+  readonly #claims = new Map<SetName, Map<string, Claim>>();
   readonly #byOwner = new Map<string, readonly SetElement[]>();
 
   /** `owner` claims exactly these from now on. Returns the elements whose meaning may have changed. */
-  set(owner: string, elements: readonly SetElement[]): SetElement[] {
+  set(owner: string, elements: readonly SetElement[]): readonly SetElement[] {
     const before = this.#byOwner.get(owner) ?? [];
     if (elements.length > 0) this.#byOwner.set(owner, elements);
     else this.#byOwner.delete(owner);
-    for (const element of before) this.#drop(element, owner);
-    for (const element of elements) this.#add(element, owner);
-    return [...before, ...elements];
+    for (const { set, key } of before) this.#put(set, key, without(this.#claims.get(set)?.get(key), owner));
+    for (const { set, key, data } of elements)
+      this.#put(set, key, withClaim(this.#claims.get(set)?.get(key), owner, data));
+    return before.length > 0 ? [...before, ...elements] : elements;
   }
 
   /** What the kernel should have under this key; undefined: nothing. */
   wanted(set: SetName, key: string): ElementData | undefined {
-    return this.#claims.get(set)?.get(key)?.[0]?.data;
+    return this.#claims.get(set)?.get(key)?.data;
   }
 
-  /** All elements that the kernel should have in a set. */
-  *all(set: SetName): Iterable<readonly [key: string, data: ElementData]> {
-    for (const [key, [first]] of this.#claims.get(set) ?? []) if (first) yield [key, first.data];
-  }
-
-  #add({ set, key, data }: SetElement, owner: string): void {
-    const ofSet = this.#claims.get(set) ?? new Map<string, Claim[]>();
+  #put(set: SetName, key: string, claim: Claim | undefined): void {
+    const ofSet = this.#claims.get(set) ?? new Map<string, Claim>();
     this.#claims.set(set, ofSet);
-    const claims = ofSet.get(key);
-    if (!claims) ofSet.set(key, [{ owner, data }]);
-    else if (!claims.some((claim) => claim.owner === owner)) {
-      claims.push({ owner, data });
-      claims.sort((a, b) => (a.owner < b.owner ? -1 : 1));
-    }
+    if (claim) ofSet.set(key, claim);
+    else ofSet.delete(key);
   }
+}
 
-  #drop({ set, key }: SetElement, owner: string): void {
-    const ofSet = this.#claims.get(set);
-    const rest = ofSet?.get(key)?.filter((claim) => claim.owner !== owner) ?? [];
-    if (rest.length > 0) ofSet?.set(key, rest);
-    else ofSet?.delete(key);
-  }
+function without(claim: Claim | undefined, owner: string): Claim | undefined {
+  if (!claim || claim.owner === owner) return claim?.next;
+  return { ...claim, next: without(claim.next, owner) };
+}
+
+/** Of two by one owner the first stays. */
+function withClaim(claim: Claim | undefined, owner: string, data: ElementData): Claim {
+  if (!claim || owner < claim.owner) return { owner, data, next: claim };
+  if (claim.owner === owner) return claim;
+  return { ...claim, next: withClaim(claim.next, owner, data) };
 }
 
 export function sameData(a: ElementData | undefined, b: ElementData | undefined): boolean {

@@ -4,9 +4,15 @@
 import type { Protocol } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, toBytes } from '../net/address.ts';
 import type { ElementData } from '../netlink/nftables.ts';
-import type { Endpoint } from './endpoints.ts';
-import { digitOf, MARK_MASQUERADE, MARK_PREFIX, pickChain, type SetName } from './rules.ts';
-import type { PortTable, ServiceTable } from './table.ts';
+import {
+  digitOf,
+  MARK_MASQUERADE,
+  MARK_PREFIX,
+  type ProtocolName,
+  pickChain,
+  type SetName,
+} from './rules.ts';
+import type { Frontend, PortTable, ServiceTable } from './table.ts';
 
 export interface SetElement {
   readonly set: SetName;
@@ -14,73 +20,73 @@ export interface SetElement {
   readonly data: ElementData;
 }
 
-/** IANA protocol numbers */
-const PROTOCOL_NUMBERS: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
+/** IANA protocol numbers, and the names that the rules have. */
+const PROTOCOLS = {
+  TCP: { number: 6, name: 'tcp' },
+  UDP: { number: 17, name: 'udp' },
+  SCTP: { number: 132, name: 'sctp' },
+} as const satisfies Readonly<Record<Protocol, { number: number; name: ProtocolName }>>;
 
 const NONE: ElementData = { kind: 'none' };
 
 /** `idOf`: the number that stands for a port's table in marks. */
 export function elementsOf(table: ServiceTable, idOf: (port: PortTable) => number): SetElement[] {
-  const elements: SetElement[] = [];
-  for (const port of table.ports) elements.push(...portElements(port, idOf(port)));
-  for (const address of table.addresses)
-    elements.push({ set: `addresses${digitOf(familyOf(address))}`, key: addressKey(address), data: NONE });
-  for (const address of table.balanced)
-    elements.push({ set: `balanced${digitOf(familyOf(address))}`, key: addressKey(address), data: NONE });
-  return elements;
+  const plain = (set: 'addresses' | 'pooled') => (address: Ip) =>
+    element(`${set}${digitOf(familyOf(address))}`, addressKey(address));
+  return [
+    ...table.ports.flatMap((port) => [...portElements(port, idOf(port))]),
+    ...table.addresses.map(plain('addresses')),
+    ...table.pooled.map(plain('pooled')),
+  ];
 }
 
-function portElements(port: PortTable, id: number): SetElement[] {
-  const { family, endpoints, frontends, nodePort, protocol } = port;
+function* portElements(table: PortTable, id: number): Iterable<SetElement> {
+  const { family, endpoints, frontends, nodePort, protocol, port } = table;
   const digit = digitOf(family);
-  const elements: SetElement[] = [];
-  // Without endpoints there is no frontend: what comes for the address is refused.
-  if (endpoints.length === 0) return elements;
+  if (endpoints.length === 0) {
+    for (const { address, external } of frontends)
+      if (external) yield element(`refused${digit}`, frontendKey(address, protocol, port));
+    return;
+  }
   const internal = markOf(id, false);
   const external = markOf(id, true);
-  if (frontends.some((frontend) => !frontend.external))
-    elements.push(...poolElements(digit, internal, endpoints));
-  if (nodePort !== undefined || frontends.some((frontend) => frontend.external)) {
-    elements.push(...poolElements(digit, external, endpoints));
-  }
+  const isExternal = (frontend: Frontend) => frontend.external;
+  if (!frontends.every(isExternal)) yield* poolElements(table, digit, internal);
+  if (nodePort !== undefined || frontends.some(isExternal)) yield* poolElements(table, digit, external);
   for (const frontend of frontends) {
-    const mark = frontend.external ? external : internal;
-    elements.push({
-      set: `frontends${digit}`,
-      key: frontendKey(frontend.address, protocol, port.port),
-      data: { kind: 'value', bytes: mark },
-    });
+    const key = frontendKey(frontend.address, protocol, port);
+    yield element(`frontends${digit}`, key, value(frontend.external ? external : internal));
   }
-  if (nodePort !== undefined) {
-    const key = protocolKey(protocol) + portKey(nodePort);
-    elements.push({ set: `nodeports${digit}`, key, data: { kind: 'value', bytes: external } });
-  }
-  for (const { address, local } of endpoints) {
-    if (local)
-      elements.push({ set: `hairpins${digit}`, key: addressKey(address) + addressKey(address), data: NONE });
-  }
-  return elements;
+  if (nodePort !== undefined)
+    yield element(`nodeports${digit}`, protocolKey(protocol) + portKey(nodePort), value(external));
+  for (const { address, local } of endpoints)
+    if (local) yield element(`hairpins${digit}`, addressKey(address).repeat(2));
 }
 
-function poolElements(digit: 4 | 6, mark: string, endpoints: readonly Endpoint[]): SetElement[] {
-  const elements: SetElement[] = endpoints.map(({ address, port }, i) => ({
-    set: `endpoints${digit}`,
-    key: mark + hostOrder(i),
-    data: { kind: 'value', bytes: addressKey(address) + portKey(port) },
-  }));
-  elements.push({
-    set: `widths${digit}`,
-    key: mark,
-    data: { kind: 'goto', chain: pickChain(digit, endpoints.length) },
-  });
-  return elements;
+function* poolElements({ endpoints, protocol }: PortTable, digit: 4 | 6, mark: string): Iterable<SetElement> {
+  const { name } = PROTOCOLS[protocol];
+  for (const [i, { address, port }] of endpoints.entries())
+    yield element(
+      `${name}-endpoints${digit}`,
+      mark + hostOrder(i),
+      value(addressKey(address) + portKey(port)),
+    );
+  yield element(`widths${digit}`, mark, { kind: 'goto', chain: pickChain(name, digit, endpoints.length) });
 }
 
-export function frontendKey(address: Ip, protocol: Protocol, port: number): string {
+function element(set: SetName, key: string, data: ElementData = NONE): SetElement {
+  return { set, key, data };
+}
+
+function value(bytes: string): ElementData {
+  return { kind: 'value', bytes };
+}
+
+function frontendKey(address: Ip, protocol: Protocol, port: number): string {
   return addressKey(address) + protocolKey(protocol) + portKey(port);
 }
 
-export function addressKey(address: Ip): string {
+function addressKey(address: Ip): string {
   return String.fromCharCode(...toBytes(address));
 }
 
@@ -112,7 +118,7 @@ function hostOrder(value: number): string {
 }
 
 function protocolKey(protocol: Protocol): string {
-  return String.fromCharCode(PROTOCOL_NUMBERS[protocol], 0, 0, 0);
+  return String.fromCharCode(PROTOCOLS[protocol].number, 0, 0, 0);
 }
 
 function portKey(port: number): string {

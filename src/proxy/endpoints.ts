@@ -60,7 +60,8 @@ export function usableEndpoints(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([, candidate]) => candidate);
   const ready = all.filter((candidate) => candidate.ready);
-  return ready.length > 0 ? ready : all.filter((candidate) => candidate.serving);
+  const usable = ready.length > 0 ? ready : all.filter((candidate) => candidate.serving);
+  return usable.map(({ address, port, local }) => ({ address, port, local }));
 }
 
 function portOf(slice: EndpointSliceObject, port: ServicePort): number | undefined {

@@ -1,94 +1,81 @@
 // Our table in the kernel: rules by the `nft` command, elements by netlink, and a shadow of what is there.
-import { spawn } from 'node:child_process';
 import type { Clock } from '../clock/clock.ts';
 import { NetlinkConnection } from '../netlink/connection.ts';
-import { NetlinkError } from '../netlink/netlink-error.ts';
-import {
-  changeElements,
-  type Element,
-  type ElementChanges,
-  type ElementData,
-  listElements,
-} from '../netlink/nftables.ts';
+import type { NetlinkError } from '../netlink/netlink-error.ts';
+import { changeElements, type ElementChanges, type ElementData, listElements } from '../netlink/nftables.ts';
 import { NETLINK_NETFILTER, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
-import { sameData } from './claims.ts';
+import { runNft } from './nft-command.ts';
 import {
-  commonWidths,
-  constantRules,
+  activationText,
+  commonPickChains,
   pickChainText,
-  SETS,
+  removalText,
+  SET_NAMES,
   type SetName,
-  TABLE,
+  stagingText,
+  TABLES,
+  type TableName,
   VERSION_CHAIN,
 } from './rules.ts';
+import { type Difference, transactionsFor } from './transactions.ts';
 
-/** Elements a transaction: some 90 bytes each, and a socket in a user namespace takes no more than ~400 KiB at once. */
-const TRANSACTION = 3_000;
+/** Whose table is under a name: one that we can go on with, one in force with other rules, one never finished. */
+type TableState = 'ours' | 'predecessor' | 'unfinished' | 'absent';
 
-/** Endpoints are there before frontends lead to them, and go after. */
-const ORDER: readonly SetName[] = SETS.toSorted((a, b) => rank(a) - rank(b)).flatMap((set): SetName[] => [
-  `${set}4`,
-  `${set}6`,
-]);
-
-function rank(set: (typeof SETS)[number]): number {
-  return ['endpoints', 'hairpins', 'widths', 'frontends', 'nodeports', 'addresses', 'balanced'].indexOf(set);
-}
-
-export interface Difference {
-  readonly set: SetName;
-  readonly key: string;
-  /** Undefined: the element is to go. */
-  readonly wanted: ElementData | undefined;
-}
+/** An element, or the chain that it leads to, is not accepted; others may be. */
+export class RefusedError extends Error {}
 
 export class KernelTable {
-  readonly #connection: NetlinkConnection;
-  readonly #shadow = new Map<SetName, Map<string, ElementData>>(ORDER.map((set) => [set, new Map()]));
-  readonly #widths = new Set<string>();
+  readonly #options: { readonly open: OpenNetlinkSocket; readonly clock: Clock };
+  #connection: NetlinkConnection;
+  readonly #shadow = new Map<SetName, Map<string, ElementData>>(SET_NAMES.map((set) => [set, new Map()]));
+  readonly #chains = new Set(commonPickChains());
+  #name: TableName = TABLES[0];
+  #active = false;
 
-  constructor({
-    open,
-    clock,
-    networkNamespace,
-  }: { open: OpenNetlinkSocket; clock: Clock; networkNamespace?: string }) {
-    this.#connection = new NetlinkConnection({
-      open,
-      clock,
-      protocol: NETLINK_NETFILTER,
-      ...(networkNamespace === undefined ? {} : { networkNamespace }),
-    });
+  /** Opens a netlink socket: throws what `open` throws. */
+  constructor(options: { readonly open: OpenNetlinkSocket; readonly clock: Clock }) {
+    this.#options = options;
+    this.#connection = this.#connect();
   }
 
   /**
-   * Puts the constant rules in place, or takes over those of a predecessor with all their elements.
+   * Takes over a predecessor's table with all its elements, or makes one that is not in force until `activate`;
+   * a predecessor's with other rules forwards on until then.
    * Rejects when there is no `nft`, or the kernel refuses the rules.
    */
   async start(): Promise<'taken over' | 'new'> {
-    const existing = await runNft(['list', 'chain', 'inet', TABLE, VERSION_CHAIN]).catch(() => undefined);
-    for (const width of commonWidths()) for (const digit of [4, 6]) this.#widths.add(`${digit}-${width}`);
-    if (existing === undefined) {
-      await runNft(['-f', '-'], constantRules());
+    const states = await Promise.all(TABLES.map(stateOf));
+    const ours = TABLES.find((_, i) => states[i] === 'ours');
+    this.#name = ours ?? TABLES.find((_, i) => states[i] !== 'predecessor') ?? TABLES[0];
+    if (!ours) {
+      await runNft(['-f', '-'], stagingText(this.#name));
       return 'new';
     }
+    this.#active = true;
+    const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
+    if (rest.length > 0) await runNft(['-f', '-'], rest.map(removalText).join(''));
     await this.readBack();
     return 'taken over';
   }
 
+  /** Hands the packets over to this table, and removes a predecessor's. */
+  async activate(): Promise<void> {
+    if (this.#active) return;
+    await runNft(['-f', '-'], activationText(this.#name));
+    this.#active = true;
+  }
+
   /** Reads what the kernel has, whatever we believed. */
   async readBack(): Promise<void> {
-    for (const set of ORDER) {
-      const elements = await listElements(this.#connection, TABLE, set);
+    for (const set of SET_NAMES) {
+      const elements = await listElements(this.#connection, this.#name, set);
       this.#shadow.set(set, new Map(elements.map(({ key, data }) => [key, data])));
     }
   }
 
   get(set: SetName, key: string): ElementData | undefined {
     return this.#shadow.get(set)?.get(key);
-  }
-
-  has(set: SetName, key: string): boolean {
-    return this.#shadow.get(set)?.has(key) ?? false;
   }
 
   entries(set: SetName): Iterable<readonly [key: string, data: ElementData]> {
@@ -99,20 +86,22 @@ export class KernelTable {
     return [...this.#shadow.values()].reduce((sum, elements) => sum + elements.size, 0);
   }
 
-  /** Brings these elements to what is wanted, in as few transactions as fit. Rejects with NetlinkError; what went before stays. */
+  /**
+   * Brings these elements to what is wanted, in as few transactions as fit. Rejects with RefusedError, or with any
+   * other error when the kernel cannot be reached; what went before stays.
+   */
   async apply(differences: Iterable<Difference>): Promise<void> {
-    const { changes, chains } = this.#plan(differences);
-    if (chains.length > 0) await runNft(['-f', '-'], chains.join(''));
-    for (const transaction of split(changes)) {
-      try {
-        await changeElements(this.#connection, TABLE, transaction);
-      } catch (error) {
-        // The answer was lost, or our picture is wrong: look before anything else is done.
-        if (error instanceof NetlinkError && error.code !== 'ECANCELED') await this.readBack();
-        throw error;
+    const transactions = transactionsFor(differences, (set, key) => this.get(set, key));
+    await this.#addPickChains(transactions);
+    for (const transaction of transactions) {
+      await this.#send(transaction);
+      for (const { set, operation, elements } of transaction) {
+        const known = this.#shadow.get(set as SetName); // transactions name no other sets
+        for (const { key, data } of elements) {
+          if (operation === 'add') known?.set(key, data);
+          else known?.delete(key);
+        }
       }
-      for (const { set, operation, elements } of transaction)
-        this.#remember(set as SetName, operation, elements); // the plan names no other sets
     }
   }
 
@@ -120,84 +109,52 @@ export class KernelTable {
     this.#connection.close();
   }
 
-  #remember(set: SetName, operation: 'add' | 'delete', elements: readonly Element[]): void {
-    const known = this.#shadow.get(set);
-    for (const { key, data } of elements) {
-      if (operation === 'add') known?.set(key, data);
-      else known?.delete(key);
+  #connect(): NetlinkConnection {
+    return new NetlinkConnection({ ...this.#options, protocol: NETLINK_NETFILTER });
+  }
+
+  async #send(transaction: readonly ElementChanges[]): Promise<void> {
+    try {
+      await changeElements(this.#connection, this.#name, transaction);
+    } catch (error) {
+      const { code, message, refused } = error as NetlinkError; // it rejects with nothing else
+      if (refused.length > 0) throw new RefusedError(message, { cause: error });
+      if (code !== 'ECANCELED') await this.#startAfresh();
+      throw error;
     }
   }
 
-  /** Deletions from the frontends down, then additions from the endpoints up; a changed element is both. */
-  #plan(differences: Iterable<Difference>): { changes: ElementChanges[]; chains: string[] } {
-    const deletions = new Map<SetName, Map<string, Element>>();
-    const additions = new Map<SetName, Map<string, Element>>();
-    const chains = new Map<string, string>();
-    const put = (into: Map<SetName, Map<string, Element>>, set: SetName, element: Element) => {
-      const elements = into.get(set) ?? new Map<string, Element>();
-      into.set(set, elements.set(element.key, element));
-    };
-    for (const { set, key, wanted } of differences) {
-      const known = this.#shadow.get(set)?.get(key);
-      if (sameData(known, wanted)) continue;
-      if (known) put(deletions, set, { key, data: known });
-      if (wanted) put(additions, set, { key, data: wanted });
-      const width = wanted?.kind === 'goto' ? /^pick([46])-(\d+)$/.exec(wanted.chain) : null;
-      if (!width || this.#widths.has(`${width[1]}-${width[2]}`)) continue;
-      this.#widths.add(`${width[1]}-${width[2]}`);
-      chains.set(width[0], pickChainText(width[1] === '4' ? 4 : 6, Number(width[2])));
+  /** The answer was lost: the transaction may have been carried out, and the answer may still come. */
+  async #startAfresh(): Promise<void> {
+    this.#connection.close();
+    this.#connection = this.#connect();
+    await this.readBack();
+  }
+
+  /** Chains are only ever added: as many as the widest Service has had endpoints. */
+  async #addPickChains(transactions: readonly (readonly ElementChanges[])[]): Promise<void> {
+    const missing = new Set<string>();
+    for (const { elements, operation } of transactions.flat()) {
+      for (const { data } of operation === 'add' ? elements : [])
+        if (data.kind === 'goto' && !this.#chains.has(data.chain)) missing.add(data.chain);
     }
-    const changes = (
-      operation: 'add' | 'delete',
-      elements: Map<SetName, Map<string, Element>>,
-      order: readonly SetName[],
-    ) =>
-      order.flatMap((set): ElementChanges[] => {
-        const ofSet = elements.get(set);
-        return ofSet ? [{ set, operation, elements: [...ofSet.values()] }] : [];
-      });
-    return {
-      changes: [...changes('delete', deletions, ORDER.toReversed()), ...changes('add', additions, ORDER)],
-      chains: [...chains.values()],
-    };
+    if (missing.size === 0) return;
+    const texts = [...missing].map((chain) => pickChainText(this.#name, chain));
+    await runNft(['-f', '-'], texts.join('')).catch((error: Error) => {
+      throw new RefusedError(error.message, { cause: error });
+    });
+    for (const chain of missing) this.#chains.add(chain);
   }
 }
 
-/** Pieces of at most TRANSACTION elements; what fits into one piece is one transaction. */
-function split(changes: readonly ElementChanges[]): ElementChanges[][] {
-  const total = changes.reduce((sum, { elements }) => sum + elements.length, 0);
-  if (total === 0) return [];
-  if (total <= TRANSACTION) return [[...changes]];
-  return changes.flatMap(({ set, operation, elements }) => {
-    const pieces: ElementChanges[][] = [];
-    for (let i = 0; i < elements.length; i += TRANSACTION) {
-      pieces.push([{ set, operation, elements: elements.slice(i, i + TRANSACTION) }]);
-    }
-    return pieces;
-  });
-}
-
-/** Runs `nft`; resolves with what it printed. Rejects with its words, or with how to install it. */
-export function runNft(args: readonly string[], input = ''): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('nft', args, { stdio: ['pipe', 'pipe', 'pipe'] });
-    let output = '';
-    let errors = '';
-    child.stdout.on('data', (chunk) => (output += chunk));
-    child.stderr.on('data', (chunk) => (errors += chunk));
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      const missing = error.code === 'ENOENT';
-      reject(
-        missing
-          ? new Error('there is no "nft" on the PATH; install the package nftables (1.0.1 or newer)')
-          : error,
-      );
-    });
-    child.on('close', (status) => {
-      if (status === 0) resolve(output);
-      else reject(new Error(`nft ${args.join(' ')} failed: ${errors.trim()}`));
-    });
-    child.stdin.on('error', () => {}); // nft that ends early says why by its status
-    child.stdin.end(input);
-  });
+async function stateOf(table: TableName): Promise<TableState> {
+  try {
+    const text = await runNft(['--terse', 'list', 'table', 'inet', table]);
+    if (text.includes(`chain ${VERSION_CHAIN} `)) return 'ours';
+    return text.includes('chain version-') ? 'predecessor' : 'unfinished';
+  } catch (error) {
+    // Any other trouble must not pass for a table that is not there: it would be made anew.
+    if ((error as Error).message.includes('No such file or directory')) return 'absent';
+    throw error;
+  }
 }

@@ -7,6 +7,7 @@ export interface ProxyMetrics {
   readonly failures: Counter;
   readonly elements: Gauge;
   readonly setAside: Gauge;
+  readonly staleFlows: Counter;
 }
 
 export function proxyMetrics(registry: Registry): ProxyMetrics {
@@ -25,7 +26,7 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
     }),
     failures: new Counter({
       name: 'fairlead_proxy_sync_failures_total',
-      help: 'Transactions that the kernel refused',
+      help: 'Transactions that the kernel refused or did not answer',
       registers,
     }),
     elements: new Gauge({
@@ -36,6 +37,11 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
     setAside: new Gauge({
       name: 'fairlead_proxy_services_set_aside',
       help: 'Services whose rules the kernel refuses',
+      registers,
+    }),
+    staleFlows: new Counter({
+      name: 'fairlead_proxy_stale_flows_total',
+      help: 'UDP flows that were deleted because their endpoint was gone, or had come',
       registers,
     }),
   };

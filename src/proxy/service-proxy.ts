@@ -1,17 +1,20 @@
 // Forwards Service traffic on this node: keeps the kernel's elements equal to Services and EndpointSlices.
-import { readFileSync, writeFileSync } from 'node:fs';
 import type { Clock } from '../clock/clock.ts';
 import type { EndpointSliceObject, ServiceObject } from '../kube/objects.ts';
-import { familyOf, type Ip } from '../net/address.ts';
+import type { Ip } from '../net/address.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { Claims } from './claims.ts';
-import { addressKey, elementsOf, frontendSet, identifyingKeys, idIn, type SetElement } from './elements.ts';
+import { elementsOf, type SetElement } from './elements.ts';
 import { serviceKeyOf } from './endpoints.ts';
-import { type Difference, KernelTable } from './kernel-table.ts';
+import { FlowCleaner } from './flow-cleaner.ts';
+import { IpForwarding } from './ip-forwarding.ts';
+import { KernelTable, RefusedError } from './kernel-table.ts';
 import type { ProxyMetrics } from './metrics.ts';
-import { digitOf, MOST_IDS, SETS, type SetName } from './rules.ts';
-import { type PortTable, type ServiceTable, serviceTable } from './table.ts';
+import { PortIds } from './port-ids.ts';
+import { SET_NAMES } from './rules.ts';
+import { EMPTY_TABLE, type ServiceTable, serviceTable } from './table.ts';
+import type { Difference } from './transactions.ts';
 
 export interface ServiceProxyOptions {
   readonly open: OpenNetlinkSocket;
@@ -27,44 +30,46 @@ interface KnownService {
   table: ServiceTable;
 }
 
+/** Stands among the Services' keys for what a predecessor left in the kernel; no Service is called so. */
+const PREDECESSOR = 'predecessor';
+
 export class ServiceProxy {
   readonly #options: ServiceProxyOptions;
   readonly #kernel: KernelTable;
   readonly #claims = new Claims();
+  readonly #ids: PortIds;
   readonly #services = new Map<string, KnownService>();
   readonly #sliceOwners = new Map<string, string>();
   readonly #dirty = new Set<string>();
-  /** Services that the kernel refuses, with its words. */
+  /** Elements whose state in the kernel may not be what is wanted, by Service. */
+  readonly #unsettled = new Map<string, readonly SetElement[]>();
+  /** Services that the kernel refuses, with its words; they stay unsettled. */
   readonly #setAside = new Map<string, string>();
-  readonly #ids = new Map<string, number>();
-  readonly #usedIds = new Set<number>();
-  /** Ids of a predecessor that no port has taken over yet. */
-  readonly #inherited = new Set<number>();
-  #nextId = 1;
-  /** Elements that a predecessor left are compared with what is wanted in the first sync. */
-  #tookOver = false;
+  /** The Services that a load balancer's address belongs to, as of the last sync. */
+  readonly #holders = new Map<Ip, Set<string>>();
+  readonly #flows: FlowCleaner;
+  readonly #forwarding: IpForwarding;
+  /** Nothing is in force before the first sync. */
+  #first = true;
 
+  /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: ServiceProxyOptions) {
     this.#options = options;
     this.#kernel = new KernelTable(options);
+    this.#ids = new PortIds(this.#kernel);
+    this.#flows = new FlowCleaner(options);
+    this.#forwarding = new IpForwarding(options.log);
   }
 
-  /** Rejects when this kernel or machine cannot forward; the message says what is missing. */
+  /**
+   * Prepares the rules, or finds those of a predecessor, which forward on; the first sync puts ours in force.
+   * Rejects when this kernel or machine cannot forward; the message says what is missing.
+   */
   async start(): Promise<void> {
-    const { log } = this.#options;
-    for (const file of ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv6/conf/all/forwarding'])
-      enableForwarding(file, log);
-    this.#tookOver = (await this.#kernel.start()) === 'taken over';
-    for (const family of ['IPv4', 'IPv6'] as const) {
-      for (const [, data] of this.#kernel.entries(frontendSet(family))) {
-        const id = data.kind === 'value' ? idIn(data.bytes) : undefined;
-        if (id !== undefined) this.#inherited.add(id);
-      }
-    }
-    log.info(
-      { takenOver: this.#tookOver, elements: this.#kernel.size },
-      'the forwarding rules are in the kernel',
-    );
+    const takenOver = (await this.#kernel.start()) === 'taken over';
+    this.#ids.inherit();
+    const elements = this.#kernel.size;
+    this.#options.log.info({ takenOver, elements }, 'prepared the forwarding rules');
   }
 
   setService(key: string, service: ServiceObject | undefined): void {
@@ -86,25 +91,28 @@ export class ServiceProxy {
     this.#dirty.add(now);
   }
 
-  /** Sends what changed; resolves when it is in the kernel. What the kernel refuses is set aside and said. */
+  /**
+   * Sends what changed; resolves when it is in the kernel. Services that the kernel refuses are set aside and said.
+   * Rejects when the kernel cannot be reached; then nothing is forgotten, and it is to be called again.
+   */
   async sync(): Promise<void> {
     const { clock, metrics } = this.#options;
-    if (this.#dirty.size === 0 && !this.#tookOver) return;
+    if (this.#dirty.size === 0 && this.#unsettled.size === 0 && !this.#first) return;
     const began = clock.now();
-    const keys = [...this.#dirty, ...this.#setAside.keys()];
+    metrics.changes.inc(this.#dirty.size);
+    for (const key of this.#dirty) this.#recompute(key);
     this.#dirty.clear();
-    const touched = keys.map((key) => ({ key, elements: this.#reclaim(key) }));
-    const left = this.#tookOver ? this.#leftovers() : [];
+    if (this.#first) this.#unsettle(PREDECESSOR, this.#inKernel());
     try {
-      await this.#kernel.apply(this.#differences([...touched.flatMap(({ elements }) => elements), ...left]));
-      for (const { key } of touched) this.#setAside.delete(key);
-      this.#tookOver = false;
-      this.#inherited.clear();
+      await this.#settleAll();
+      await this.#kernel.activate();
     } catch (error) {
       metrics.failures.inc();
-      await this.#applyOneByOne(touched, error as Error);
+      throw error;
     }
-    metrics.changes.inc(touched.length);
+    this.#first = false;
+    this.#ids.forgetInherited();
+    await this.#deleteStaleFlows();
     metrics.elements.set(this.#kernel.size);
     metrics.setAside.set(this.#setAside.size);
     metrics.syncSeconds.observe((clock.now() - began) / 1000);
@@ -112,113 +120,127 @@ export class ServiceProxy {
 
   /** Whether what arrives here for this load balancer's address is dealt with: forwarded, or refused. */
   serves(address: Ip): boolean {
-    return this.#kernel.has(`balanced${digitOf(familyOf(address))}`, addressKey(address));
+    return [...(this.#holders.get(address) ?? [])].some((key) => !this.#unsettled.has(key));
   }
 
   /** The rules stay in the kernel and forward on. */
   close(): void {
     this.#kernel.close();
+    this.#flows.close();
   }
 
-  /** Computes a Service's elements anew; returns those whose meaning may have changed. */
-  #reclaim(key: string): SetElement[] {
+  /** Computes a Service's elements anew. */
+  #recompute(key: string): void {
     const known = this.#known(key);
     const before = known.table;
-    known.table = serviceTable(known.service, known.slices.values(), this.#options.nodeName);
-    const elements = this.#claims.set(
-      key,
-      elementsOf(known.table, (port) => this.#idFor(port)),
-    );
-    const kept = new Set(known.table.ports.map((port) => port.key));
-    for (const port of before.ports) if (!kept.has(port.key)) this.#releaseId(port.key);
+    const after = serviceTable(known.service, known.slices.values(), this.#options.nodeName);
+    known.table = after;
+    const elements = elementsOf(after, (port) => this.#ids.idFor(port));
+    this.#unsettle(key, this.#claims.set(key, elements));
+    const kept = new Set(after.ports.map((port) => port.key));
+    for (const port of before.ports) if (!kept.has(port.key)) this.#ids.release(port.key);
+    this.#hold(key, before.balanced, after.balanced);
+    this.#flows.note(before, after);
+    for (const { family } of after.ports) this.#forwarding.need(family);
     if (!known.service && known.slices.size === 0) this.#services.delete(key);
-    return elements;
   }
 
-  /** Elements in the kernel that nobody claims: of Services that ended while nobody looked. */
-  #leftovers(): SetElement[] {
-    return SETS.flatMap((set): SetName[] => [`${set}4`, `${set}6`]).flatMap((set) =>
+  #hold(key: string, before: readonly Ip[], after: readonly Ip[]): void {
+    for (const address of before) {
+      const holders = this.#holders.get(address);
+      holders?.delete(key);
+      if (holders?.size === 0) this.#holders.delete(address);
+    }
+    for (const address of after) {
+      const holders = this.#holders.get(address) ?? new Set();
+      this.#holders.set(address, holders.add(key));
+    }
+  }
+
+  #unsettle(key: string, elements: readonly SetElement[]): void {
+    const already = this.#unsettled.get(key);
+    this.#unsettled.set(key, already ? distinct([...already, ...elements]) : elements);
+  }
+
+  #inKernel(): SetElement[] {
+    return SET_NAMES.flatMap((set) =>
       [...this.#kernel.entries(set)].map(([key, data]) => ({ set, key, data })),
     );
   }
 
-  *#differences(elements: Iterable<SetElement>): Iterable<Difference> {
-    for (const { set, key } of elements) yield { set, key, wanted: this.#claims.wanted(set, key) };
-  }
-
   /** One refused element must not hold back other Services. */
-  async #applyOneByOne(
-    touched: readonly { key: string; elements: readonly SetElement[] }[],
-    cause: Error,
-  ): Promise<void> {
-    const { log } = this.#options;
-    log.warn(
-      { error: cause.message, services: touched.length },
-      'the kernel refused a transaction; sending one Service at a time',
-    );
-    for (const { key, elements } of touched) {
-      try {
-        await this.#kernel.apply(this.#differences(elements));
-        this.#setAside.delete(key);
-      } catch (error) {
-        const { message } = error as Error; // NetlinkError or nft's words
-        if (this.#setAside.get(key) !== message)
-          log.error({ service: key, error: message }, 'set a Service aside: the kernel refuses its rules');
-        this.#setAside.set(key, message);
+  async #settleAll(): Promise<void> {
+    const keys = [...this.#unsettled.keys()].filter((key) => !this.#setAside.has(key));
+    const setAside = [...this.#setAside.keys()];
+    try {
+      await this.#settle(keys);
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      this.#options.metrics.failures.inc();
+      const { message } = error;
+      this.#options.log.warn({ error: message, services: keys.length }, 'the kernel refused a transaction');
+      // Perhaps our picture of it is wrong.
+      await this.#kernel.readBack();
+      await this.#settleOrSetAside(keys);
+    }
+    for (const key of setAside) await this.#settleOrSetAside([key]);
+  }
+
+  /** Finds the Services that the kernel refuses by halves. */
+  async #settleOrSetAside(keys: readonly string[]): Promise<void> {
+    try {
+      await this.#settle(keys);
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      const [key = ''] = keys;
+      if (keys.length > 1) {
+        const middle = keys.length >> 1;
+        await this.#settleOrSetAside(keys.slice(0, middle));
+        await this.#settleOrSetAside(keys.slice(middle));
+        return;
       }
+      const { message } = error;
+      if (this.#setAside.get(key) !== message)
+        this.#options.log.error(
+          { service: key, error: message },
+          'set a Service aside: the kernel refuses its rules',
+        );
+      this.#setAside.set(key, message);
     }
   }
 
-  #idFor(port: PortTable): number {
-    const known = this.#ids.get(port.key) ?? this.#inheritedId(port);
-    const id = known ?? this.#freshId();
-    this.#ids.set(port.key, id);
-    this.#usedIds.add(id);
-    return id;
-  }
-
-  /** The id that a predecessor gave to this port, so that nothing in the data path changes. */
-  #inheritedId(port: PortTable): number | undefined {
-    if (!this.#tookOver) return undefined;
-    for (const key of identifyingKeys(port)) {
-      const data = this.#kernel.get(frontendSet(port.family), key);
-      const id = data?.kind === 'value' ? idIn(data.bytes) : undefined;
-      // Another port has it already where an address went from one Service to the other meanwhile.
-      if (id !== undefined && this.#inherited.delete(id)) return id;
+  async #settle(keys: readonly string[]): Promise<void> {
+    await this.#kernel.apply(this.#differences(keys));
+    for (const key of keys) {
+      this.#unsettled.delete(key);
+      this.#setAside.delete(key);
     }
-    return undefined;
   }
 
-  #freshId(): number {
-    while (this.#usedIds.has(this.#nextId) || this.#inherited.has(this.#nextId))
-      this.#nextId = (this.#nextId % MOST_IDS) + 1;
-    return this.#nextId;
+  *#differences(keys: readonly string[]): Iterable<Difference> {
+    for (const key of keys) {
+      for (const { set, key: element } of this.#unsettled.get(key) ?? [])
+        yield { set, key: element, wanted: this.#claims.wanted(set, element) };
+    }
   }
 
-  #releaseId(portKey: string): void {
-    const id = this.#ids.get(portKey);
-    this.#ids.delete(portKey);
-    if (id !== undefined) this.#usedIds.delete(id);
+  async #deleteStaleFlows(): Promise<void> {
+    const { log, metrics } = this.#options;
+    try {
+      metrics.staleFlows.inc(await this.#flows.clean());
+    } catch (error) {
+      log.warn({ error: (error as Error).message }, 'cannot delete UDP flows to endpoints that are gone');
+    }
   }
 
   #known(key: string): KnownService {
-    const known = this.#services.get(key) ?? {
-      service: undefined,
-      slices: new Map(),
-      table: { ports: [], addresses: [], balanced: [] },
-    };
+    const known = this.#services.get(key) ?? { service: undefined, slices: new Map(), table: EMPTY_TABLE };
     this.#services.set(key, known);
     return known;
   }
 }
 
-/** A node that does not forward drops Service traffic silently: switch it on, and say so. */
-function enableForwarding(file: string, log: Logger): void {
-  try {
-    if (readFileSync(file, 'utf8').trim() !== '0') return;
-    writeFileSync(file, '1');
-    log.warn({ file }, 'forwarding was off on this node; switched it on');
-  } catch (error) {
-    log.warn({ file, error: (error as Error).message }, 'cannot switch forwarding on; set this to 1');
-  }
+/** What stays unsettled for long must not grow with each change. */
+function distinct(elements: readonly SetElement[]): SetElement[] {
+  return [...new Map(elements.map((element) => [element.set + element.key, element])).values()];
 }

@@ -1,4 +1,5 @@
 // The forwarding table of one Service as values: who is addressed (frontends) and who answers (endpoints).
+import { POOL_ANNOTATION } from '../api/service.ts';
 import type { EndpointSliceObject, Protocol, ServiceObject } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
 import { type Endpoint, usableEndpoints } from './endpoints.ts';
@@ -23,27 +24,36 @@ export interface PortTable {
 
 export interface ServiceTable {
   readonly ports: readonly PortTable[];
-  /** Every address that is the Service's. */
+  /** Cluster addresses, and those from our pools: whatever else is sent to them is refused. */
   readonly addresses: readonly Ip[];
-  /** Those of them that a load balancer announces. */
+  /** Of a load balancer, whoever gave them. */
   readonly balanced: readonly Ip[];
+  /** Those of them that our pools gave. */
+  readonly pooled: readonly Ip[];
 }
 
-const EMPTY: ServiceTable = { ports: [], addresses: [], balanced: [] };
+export const EMPTY_TABLE: ServiceTable = { ports: [], addresses: [], balanced: [], pooled: [] };
 
 /** kube-proxy leaves Services with this label to another proxy, and so do we. */
 const PROXY_NAME = 'service.kubernetes.io/service-proxy-name';
 
+/**
+ * Not looked at: both traffic policies (each Service is served as with Cluster, which masquerades what comes from
+ * outside), sessionAffinity (each connection picks anew) and loadBalancerSourceRanges (everybody is let in).
+ */
 export function serviceTable(
   service: ServiceObject | undefined,
   slices: Iterable<EndpointSliceObject>,
   nodeName: string,
 ): ServiceTable {
-  if (!service || !isForwarded(service)) return EMPTY;
+  if (!service || !isForwarded(service)) return EMPTY_TABLE;
   const { metadata, spec, status } = service;
   const cluster = addressesOf(spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : []));
   const ingress = spec.type === 'LoadBalancer' ? (status?.loadBalancer?.ingress ?? []) : [];
   const balanced = addressesOf(ingress.filter(({ ipMode }) => ipMode !== 'Proxy').map(({ ip }) => ip ?? ''));
+  // An address that another implementation gave, or an external one, may be a machine's: refusing all of its
+  // other ports would cut that machine off.
+  const pooled = metadata.annotations?.[POOL_ANNOTATION] === undefined ? [] : balanced;
   const external = [...balanced, ...addressesOf(spec.externalIPs ?? [])];
   const all: Frontend[] = [
     ...cluster.map((address) => ({ address, external: false })),
@@ -66,7 +76,7 @@ export function serviceTable(
       });
     }
   }
-  return { ports, addresses: all.map(({ address }) => address), balanced };
+  return { ports, addresses: [...cluster, ...pooled], balanced, pooled };
 }
 
 function isForwarded({ metadata, spec }: ServiceObject): boolean {

@@ -14,8 +14,12 @@ import { configPatch } from '../status/config-status.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 import { FIELD_MANAGER } from './reconciler.ts';
 
+/** Milliseconds in which changes of pools are gathered: a pool that is renamed must not lose its Services in between. */
+const READ_DELAY = 20;
 /** Milliseconds in which changes of the counts are gathered into one write a pool. */
 const WRITE_DELAY = 200;
+/** Milliseconds until a write that failed is tried again. */
+const RETRY_DELAY = 2_000;
 
 export interface ConfigOptions {
   readonly api: KubeApi;
@@ -25,14 +29,14 @@ export interface ConfigOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ReconcilerMetrics;
-  /** Called after the provider has other pools. */
-  readonly onPools: () => void;
 }
 
 export class Config {
   readonly #options: ConfigOptions;
   #checked: CheckedPools = { pools: [], problems: new Map() };
+  #reading: Timer | undefined;
   #writing: Timer | undefined;
+  #retrying: Timer | undefined;
   /** The pools' specs as last handed on: a change of status alone is none. */
   #specs = '';
 
@@ -45,12 +49,12 @@ export class Config {
     const { pools, advertisements } = this.#options;
     this.#readPools();
     const unsubscribe = [
-      pools.subscribe(() => this.#readPools()),
+      pools.subscribe(() => this.#poolsChanged()),
       advertisements.subscribe(() => this.changed()),
     ];
     signal.addEventListener('abort', () => {
       for (const stop of unsubscribe) stop();
-      this.#writing?.cancel();
+      for (const timer of [this.#reading, this.#writing, this.#retrying]) timer?.cancel();
     });
   }
 
@@ -62,8 +66,15 @@ export class Config {
     });
   }
 
+  #poolsChanged(): void {
+    this.#reading ??= this.#options.clock.setTimer(READ_DELAY, () => {
+      this.#reading = undefined;
+      this.#readPools();
+    });
+  }
+
   #readPools(): void {
-    const { pools, provider, onPools } = this.#options;
+    const { pools, provider } = this.#options;
     this.changed();
     const objects = [...pools.values()];
     const specs = JSON.stringify(
@@ -76,8 +87,7 @@ export class Config {
     if (specs === this.#specs) return;
     this.#specs = specs;
     this.#checked = checkPools(objects);
-    provider.setPools(this.#checked.pools);
-    onPools();
+    provider.setPools(this.#checked.pools, new Set(this.#checked.problems.keys()));
   }
 
   #write(): void {
@@ -129,7 +139,10 @@ export class Config {
           { kind: resource.kind, name, error: error.message },
           'could not write a status; will try again',
         );
-        clock.setTimer(5_000, () => this.changed());
+        this.#retrying ??= clock.setTimer(RETRY_DELAY, () => {
+          this.#retrying = undefined;
+          this.changed();
+        });
       });
   }
 }

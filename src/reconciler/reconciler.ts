@@ -1,7 +1,7 @@
 // One Service from "changed" to "done": read, ask the provider, write the difference.
 import { describe } from '../api/problem.ts';
-import { heldAddresses, readService, type ServiceClasses, type ServiceRequest } from '../api/service.ts';
-import type { Clock } from '../clock/clock.ts';
+import { readService, type ServiceClasses, type ServiceRead } from '../api/service.ts';
+import { type Clock, sleep } from '../clock/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeApi, KubeError } from '../kube/kube-api.ts';
 import type { NamespaceObject, ServiceObject } from '../kube/objects.ts';
@@ -18,6 +18,10 @@ export const FIELD_MANAGER = 'fairlead-controller';
 
 /** Status writes under way at once. Allocation itself is one synchronous step, in the order of the queue. */
 const CONCURRENCY = 32;
+/** Milliseconds that a worker rests while the API server is away. */
+const AWAY_PAUSE = 500;
+/** Milliseconds that writes under way have to finish after the signal to stop, which allows two seconds in all. */
+const STOP_PATIENCE = 1_000;
 
 export interface ReconcilerOptions {
   readonly api: KubeApi;
@@ -30,14 +34,14 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ReconcilerMetrics;
-  /** Called after each change to what is allocated. */
+  /** Called after each step that may have changed what is allocated. */
   readonly onAllocation: () => void;
 }
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** Services that could not be served whole: they are tried again when room appears. */
-  readonly #waiting = new Set<string>();
+  /** Keys that are about to be queued. */
+  readonly #batch = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -45,108 +49,122 @@ export class Reconciler {
 
   /** Works until `signal` aborts. The stores must hold their first whole list, and the provider its pools. */
   async run(signal: AbortSignal): Promise<void> {
-    const { services, queue, provider } = this.#options;
-    await provider.adopt(this.#holders());
-    const unsubscribe = services.subscribe((key) => queue.add(key));
-    this.requeueAll();
-    await Promise.all(Array.from({ length: CONCURRENCY }, () => this.#work(signal)));
-    unsubscribe();
+    const { services, namespaces, queue, provider } = this.#options;
+    await this.#keepAll();
+    const owned = await provider.listOwned();
+    // From here to the subscriptions nothing waits, so that no change falls in between.
+    for (const key of owned) if (!services.get(key)) queue.add(key);
+    for (const service of this.#oldestFirst()) queue.add(keyOf(service));
+    const unsubscribe = [
+      services.subscribe((key) => this.#add(key)),
+      namespaces.subscribe((name) => this.#addNamespace(name)),
+      provider.subscribe((key) => this.#add(key)),
+    ];
+    const workers = Array.from({ length: CONCURRENCY }, () => this.#work(signal));
+    await Promise.race([Promise.all(workers), this.#stopPatience(signal)]);
+    for (const end of unsubscribe) end();
   }
 
-  /** Everything again, those that hold an address first, then by age: after a change of pools or namespaces. */
-  requeueAll(): void {
-    const { services, queue } = this.#options;
-    const holds = (service: ServiceObject) => heldAddresses(service).length > 0;
-    const all = [...services.values()].sort(byAge);
-    for (const service of [...all.filter(holds), ...all.filter((each) => !holds(each))])
-      queue.add(keyOf(service));
-  }
-
-  #holders(): ServiceRequest[] {
-    const requests: ServiceRequest[] = [];
-    for (const service of [...this.#options.services.values()].sort(byAge)) {
+  /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
+  async #keepAll(): Promise<void> {
+    const { provider, onAllocation } = this.#options;
+    for (const service of this.#oldestFirst()) {
       const read = this.#read(service);
-      if (read.kind === 'valid' && read.value.held.length > 0) requests.push(read.value);
+      const request = read.kind === 'valid' ? read.value : read.kind === 'invalid' ? read.keeps : undefined;
+      if (request && request.held.length > 0) await provider.keep(request);
     }
-    return requests;
+    onAllocation();
   }
 
-  #read(service: ServiceObject) {
+  /** Resolves when a write that is still under way after `signal` has had its chance. */
+  async #stopPatience(signal: AbortSignal): Promise<void> {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    await sleep(this.#options.clock, STOP_PATIENCE);
+  }
+
+  /** A namespace's labels decide on the pools of its Services. */
+  #addNamespace(name: string): void {
+    for (const service of this.#options.services.values())
+      if (service.metadata.namespace === name) this.#add(keyOf(service));
+  }
+
+  /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, then by age. */
+  #add(key: string): void {
+    const { services, queue } = this.#options;
+    this.#batch.add(key);
+    if (this.#batch.size > 1) return;
+    queueMicrotask(() => {
+      const keys = [...this.#batch];
+      this.#batch.clear();
+      const found = keys.map((each) => services.get(each)).filter((service) => service !== undefined);
+      for (const each of keys) if (!services.get(each)) queue.add(each);
+      for (const service of found.sort(byAge)) queue.add(keyOf(service));
+    });
+  }
+
+  #oldestFirst(): ServiceObject[] {
+    return [...this.#options.services.values()].sort(byAge);
+  }
+
+  #read(service: ServiceObject): ServiceRead {
     const { classes, namespaces } = this.#options;
     const labels = namespaces.get(service.metadata.namespace ?? '')?.metadata.labels ?? {};
     return readService(service, classes, labels);
   }
 
   async #work(signal: AbortSignal): Promise<void> {
-    const { queue, clock, metrics, log } = this.#options;
+    const { queue, clock, metrics } = this.#options;
     for (let key = await queue.take(signal); key !== undefined; key = await queue.take(signal)) {
       const began = clock.now();
-      let outcome: WorkOutcome;
+      let outcome: WorkOutcome = { kind: 'finished' };
       try {
-        outcome = await this.#reconcile(key);
+        metrics.reconciles.inc({ outcome: await this.#reconcile(key) });
+        metrics.duration.observe((clock.now() - began) / 1000);
       } catch (error) {
-        outcome = { kind: 'retry' };
         metrics.reconciles.inc({ outcome: 'error' });
-        if (!isExpected(error))
-          log.error({ service: key, error }, 'reconciling a Service failed; will try again');
+        outcome = await this.#afterFailure(key, error, signal);
       }
-      metrics.duration.observe((clock.now() - began) / 1000);
       queue.done(key, outcome);
     }
   }
 
-  async #reconcile(key: string): Promise<WorkOutcome> {
-    const { services, clock, metrics } = this.#options;
+  async #afterFailure(key: string, error: unknown, signal: AbortSignal): Promise<WorkOutcome> {
+    const { clock, log } = this.#options;
+    const status = error instanceof KubeError ? error.status : undefined;
+    if (status === 0) {
+      // The API server is away. The worker rests instead of the key, so that whatever many keys wait, the
+      // server is asked rarely until it answers, and then for all of them at once.
+      await sleep(clock, AWAY_PAUSE, signal);
+      return { kind: 'retry', after: 0 };
+    }
+    if (error instanceof KubeError && error.retryAfter !== undefined)
+      return { kind: 'retry', after: error.retryAfter };
+    // 409: the store is behind, and the watch is about to bring what changed.
+    if (status !== 409) log.error({ service: key, error }, 'reconciling a Service failed; will try again');
+    return { kind: 'retry' };
+  }
+
+  /** One run. Resolves with how it ended, as the metric names it. */
+  async #reconcile(key: string): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready'> {
+    const { services, provider, onAllocation, clock } = this.#options;
     const service = services.get(key);
-    if (!service) {
-      await this.#remove(key);
-      metrics.reconciles.inc({ outcome: 'deleted' });
-      return { kind: 'finished' };
+    const read = service && this.#read(service);
+    if (!read || read.kind === 'foreign' || read.kind === 'unready') {
+      await provider.remove(key);
+      onAllocation();
+      if (service) await this.#write(service, clearingPatch(service));
+      return read?.kind ?? 'deleted';
     }
-    const read = this.#read(service);
-    if (read.kind === 'foreign' || read.kind === 'unready') {
-      await this.#remove(key);
-      await this.#write(service, clearingPatch(service));
-      metrics.reconciles.inc({ outcome: read.kind });
-      return { kind: 'finished' };
-    }
-    const outcome: Outcome =
-      read.kind === 'valid'
-        ? await this.#ensure(read.value)
-        : {
-            kind: 'refused',
-            reason: 'InvalidRequest',
-            message: read.problems.map(describe).join('; '),
-            addresses: heldAddresses(service),
-            ...sourceOf(service),
-          };
+    const outcome = read.kind === 'valid' ? await provider.ensure(read.value) : await this.#refuse(read);
+    onAllocation();
     await this.#write(service, statusPatch(service, outcome, clock.wallTime()));
-    metrics.reconciles.inc({ outcome: outcome.kind });
-    return { kind: 'finished' };
+    return outcome.kind;
   }
 
-  async #ensure(request: ServiceRequest): Promise<Outcome> {
-    const outcome = await this.#options.provider.ensure(request);
-    if (outcome.kind === 'done') this.#waiting.delete(request.key);
-    else this.#waiting.add(request.key);
-    // A move makes room for others too.
-    if (request.held.some((address) => !outcome.addresses.includes(address))) this.#madeRoom(request.key);
-    this.#options.onAllocation();
-    return outcome;
-  }
-
-  async #remove(key: string): Promise<void> {
-    this.#waiting.delete(key);
-    if (!(await this.#options.provider.remove(key))) return;
-    this.#madeRoom(key);
-    this.#options.onAllocation();
-  }
-
-  /** Those who wait try again, the oldest first. */
-  #madeRoom(by: string): void {
-    const { services, queue } = this.#options;
-    const waiting = [...this.#waiting].map((key) => services.get(key)).filter((each) => each !== undefined);
-    for (const service of waiting.sort(byAge)) if (keyOf(service) !== by) queue.add(keyOf(service));
+  /** A Service whose wishes cannot be read keeps what it has. */
+  async #refuse({ problems, keeps }: Extract<ServiceRead, { kind: 'invalid' }>): Promise<Outcome> {
+    const kept = await this.#options.provider.keep(keeps);
+    return { ...kept, kind: 'refused', reason: 'InvalidRequest', message: problems.map(describe).join('; ') };
   }
 
   async #write(service: ServiceObject, patch: StatusPatch | undefined): Promise<void> {
@@ -168,16 +186,6 @@ export class Reconciler {
     );
     events.record({ ...service, apiVersion: 'v1', kind: 'Service' }, event);
   }
-}
-
-function sourceOf({ metadata }: ServiceObject): { readonly source?: string } {
-  const source = metadata.annotations?.['fairlead.dev/ip-allocated-from-pool'];
-  return source === undefined ? {} : { source };
-}
-
-/** A conflict (the store is behind) or an API server that is away: the retry is all there is to do. */
-function isExpected(error: unknown): boolean {
-  return error instanceof KubeError && (error.status === 409 || error.status === 0 || error.status >= 429);
 }
 
 function byAge({ metadata: a }: ServiceObject, { metadata: b }: ServiceObject): number {

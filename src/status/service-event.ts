@@ -6,10 +6,11 @@ import { ALLOCATED_CONDITION, type StatusPatch } from './service-status.ts';
 
 /** The event for a patch that was written; undefined where the state did not change. */
 export function eventFor(before: ServiceObject, patch: StatusPatch): EventText | undefined {
-  const condition = patch.status?.conditions?.find(isOurs);
+  if (!patch.status?.conditions) return undefined;
+  const condition = patch.status.conditions.find(isOurs);
   const earlier = before.status?.conditions?.find(isOurs);
   if (!condition) {
-    const released = patch.status?.loadBalancer !== undefined || patch.metadata.annotations !== undefined;
+    const released = patch.status.loadBalancer !== undefined || patch.metadata.annotations !== undefined;
     const note = 'the Service is no longer ours to serve; its address is free';
     return released ? { type: 'Normal', reason: 'IPReleased', action: 'Release', note } : undefined;
   }

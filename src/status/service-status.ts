@@ -22,8 +22,8 @@ export function statusPatch(service: ServiceObject, outcome: Outcome, now: Date)
   const wanted = outcome.addresses.map((address) => ({ ip: address, ipMode: 'VIP' }));
   const message =
     outcome.kind === 'done'
-      ? `${outcome.addresses.join(' and ')} from the pool "${outcome.source}"`
-      : outcome.message;
+      ? `${outcome.addresses.join(' and ')} from ${(outcome.source ?? '').split(',').join(' and ')}`
+      : clip(outcome.message);
   return difference(service, {
     ingress: wanted,
     annotation: outcome.source,
@@ -85,6 +85,12 @@ function difference(service: ServiceObject, wanted: Wanted): StatusPatch | undef
         : {}),
     },
   };
+}
+
+/** metav1.Condition: a message holds 32768 characters. */
+export function clip(message: string): string {
+  const LIMIT = 32_768;
+  return message.length <= LIMIT ? message : `${message.slice(0, LIMIT - 2)} …`;
 }
 
 /** Only the address and its mode are ours: the API server completes the rest. */

@@ -49,6 +49,27 @@ describe('addresses', () => {
     );
   });
 
+  it('are what another library takes as strictly, and mean the same', () => {
+    const group = fc.oneof(fc.constant(''), fc.stringMatching(/^[0-9a-fA-F]{1,5}$/), fc.ipV4());
+    const text = fc.oneof(
+      fc.ipV6(),
+      fc.ipV4Extended(),
+      fc.array(group, { maxLength: 10 }).map((groups) => groups.join(':')),
+      fc.array(fc.stringMatching(/^[0-9]{0,4}$/), { maxLength: 5 }).map((parts) => parts.join('.')),
+    );
+    fc.assert(
+      fc.property(text, (one) => {
+        const result = parseIp(one);
+        const strict = ipaddr.IPv4.isValidFourPartDecimal(one) || ipaddr.IPv6.isValid(one);
+        expect(result.kind).toBe(strict ? 'parsed' : 'malformed');
+        // The other library takes ::192.0.2.1 for ::ffff:192.0.2.1, which it is not (RFC 4291 §2.5.5.1).
+        if (result.kind === 'parsed' && !/^::\d+\./.test(one))
+          expect([...toBytes(result.value)]).toEqual(ipaddr.parse(one).toByteArray());
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it.each([
     ['010.0.0.1', 'leading zero'],
     ['10.1', 'four numbers'],

@@ -7,7 +7,10 @@ export interface Cause {
     | 'FieldValueDuplicate'
     | 'FieldValueForbidden'
     | 'FieldManagerConflict'
-    | 'FieldValueNotSupported';
+    | 'FieldValueNotSupported'
+    | 'FieldValueTypeInvalid'
+    | 'FieldValueTooMany'
+    | 'FieldValueTooLong';
   readonly message: string;
   readonly field: string;
 }
@@ -38,32 +41,37 @@ export class ApiError extends Error {
       status: 'Failure',
       message,
       reason,
-      details,
+      ...(Object.keys(details).length > 0 ? { details } : {}),
       code,
     };
   }
 }
 
 export const badRequest = (message: string) => new ApiError(400, 'BadRequest', message);
-export const notFound = (plural: string, group: string, name: string) =>
-  new ApiError(404, 'NotFound', `${qualified(plural, group)} "${name}" not found`, {
-    name,
-    kind: plural,
-    group,
-  });
-export const alreadyExists = (plural: string, group: string, name: string) =>
-  new ApiError(409, 'AlreadyExists', `${qualified(plural, group)} "${name}" already exists`, {
-    name,
-    kind: plural,
-    group,
-  });
-export const conflict = (plural: string, group: string, name: string) =>
-  new ApiError(
-    409,
-    'Conflict',
-    `Operation cannot be fulfilled on ${qualified(plural, group)} "${name}": the object has been modified; please apply your changes to the latest version and try again`,
-    { name, kind: plural, group },
-  );
+
+export function notFound(plural: string, group: string, name: string): ApiError {
+  const message = `${qualified(plural, group)} "${name}" not found`;
+  return new ApiError(404, 'NotFound', message, details(plural, group, name));
+}
+
+export function alreadyExists(plural: string, group: string, name: string): ApiError {
+  const message = `${qualified(plural, group)} "${name}" already exists`;
+  return new ApiError(409, 'AlreadyExists', message, details(plural, group, name));
+}
+
+export function forbidden(plural: string, group: string, name: string, why: string): ApiError {
+  const message = `${qualified(plural, group)} "${name}" is forbidden: ${why}`;
+  return new ApiError(403, 'Forbidden', message, details(plural, group, name));
+}
+
+const MODIFIED =
+  'the object has been modified; please apply your changes to the latest version and try again';
+
+export function conflict(plural: string, group: string, name: string, why = MODIFIED): ApiError {
+  const message = `Operation cannot be fulfilled on ${qualified(plural, group)} "${name}": ${why}`;
+  return new ApiError(409, 'Conflict', message, details(plural, group, name));
+}
+
 export const expired = (message: string) => new ApiError(410, 'Expired', message);
 
 export function invalid(kind: string, group: string, name: string, causes: readonly Cause[]): ApiError {
@@ -71,13 +79,15 @@ export function invalid(kind: string, group: string, name: string, causes: reado
   const list = texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`;
   const qualifiedKind = group === '' ? kind : `${kind}.${group}`;
   return new ApiError(422, 'Invalid', `${qualifiedKind} "${name}" is invalid: ${list}`, {
-    name,
-    group,
-    kind,
+    ...details(kind, group, name),
     causes,
   });
 }
 
 function qualified(plural: string, group: string): string {
   return group === '' ? plural : `${plural}.${group}`;
+}
+
+function details(kind: string, group: string, name: string): Readonly<Record<string, unknown>> {
+  return { name, ...(group === '' ? {} : { group }), kind };
 }

@@ -1,18 +1,19 @@
 // Server-side apply: who owns which field, conflicts, and fields that their owner no longer applies.
 import { ApiError, type Cause } from './api-error.ts';
+import type { ApiObject, FieldTree, Json, ManagedFields } from './api-object.ts';
 import {
-  type ApiObject,
-  type FieldTree,
-  isObject,
-  type Json,
-  type JsonObject,
-  type ManagedFields,
-  sameJson,
-} from './api-object.ts';
-import { LIST_KEYS } from './patch.ts';
-
-/** Keys of the elements of the list named `field`; undefined: the list is one value. */
-export type ListKeys = (field: string) => readonly string[] | undefined;
+  differing,
+  intersect,
+  isEmpty,
+  leaves,
+  overlay,
+  removeFields,
+  subtract,
+  treeOf,
+  union,
+} from './field-tree.ts';
+import type { ListTypes } from './list-keys.ts';
+import { timestamp } from './timestamp.ts';
 
 export interface Writer {
   readonly manager: string;
@@ -30,14 +31,11 @@ const UNOWNED_METADATA = new Set([
   'generation',
   'creationTimestamp',
   'deletionTimestamp',
+  'deletionGracePeriodSeconds',
   'managedFields',
   'generateName',
   'selfLink',
 ]);
-
-export function builtInListKeys(field: string): readonly string[] | undefined {
-  return LIST_KEYS[field];
-}
 
 /** The live object with `applied` put over it, and its ownership. Throws ApiError 409 that lists the conflicts. */
 export function apply(
@@ -45,70 +43,63 @@ export function apply(
   applied: ApiObject,
   writer: Writer,
   force: boolean,
-  keys: ListKeys,
+  types: ListTypes,
+  now: Date,
 ): ApiObject {
-  const mine = fieldsOf(applied, keys);
+  const mine = fieldsOf(applied, types);
   const managed = live.metadata.managedFields ?? [];
   const before = managed.find((each) => isBy(each, writer))?.fieldsV1 ?? {};
   const others = managed.filter((each) => !isBy(each, writer));
   const contested = others
-    .map((entry) => ({ entry, fields: differing(intersect(entry.fieldsV1, mine), live, applied, keys) }))
-    .filter(({ fields }) => Object.keys(fields).length > 0);
+    .map((entry) => ({ entry, fields: differing(intersect(entry.fieldsV1, mine), live, applied, types) }))
+    .filter(({ fields }) => !isEmpty(fields));
   if (contested.length > 0 && !force) throw conflicts(contested);
 
+  // What this manager applied before, applies no longer, and nobody else owns is removed.
   const dropped = subtract(before, mine);
   const orphaned = others.reduce((fields, entry) => subtract(fields, entry.fieldsV1), dropped);
-  const merged = overlay(
-    removeFields(live as unknown as Json, orphaned, keys),
-    applied as unknown as Json,
-    '',
-    keys,
-  ); // ApiObject is JSON
+  const { apiVersion, kind, metadata, ...fields } = applied;
+  const { labels, annotations, finalizers, ownerReferences } = metadata;
+  const owned = JSON.parse(
+    JSON.stringify({ ...fields, metadata: { labels, annotations, finalizers, ownerReferences } }),
+  );
+  const base = removeFields(live as unknown as Json, orphaned, types); // an ApiObject is JSON
+  const merged = overlay(base, owned, '', types) as unknown as ApiObject; // an ApiObject with fields laid over it
   const kept = others
     .map((entry) => ({
       ...entry,
       fieldsV1: subtract(entry.fieldsV1, contested.find((each) => each.entry === entry)?.fields ?? {}),
     }))
-    .filter((entry) => Object.keys(entry.fieldsV1).length > 0);
-  const object = merged as unknown as ApiObject; // an ApiObject with another's fields laid over it
-  return withManaged({ ...object, metadata: { ...live.metadata, ...objectMetadata(merged) } }, [
-    ...kept,
-    entryFor(writer, live, mine),
-  ]);
+    .filter((entry) => !isEmpty(entry.fieldsV1));
+  return withManaged({ ...merged, apiVersion, kind }, [...kept, entryFor(writer, applied, mine, now)]);
 }
 
-/** Ownership after a plain write: what changed is the writer's now. */
+/** Ownership after a plain write: what changed is the writer's now, but not what the server itself made of it. */
 export function trackUpdate(
   before: ApiObject | undefined,
+  given: ApiObject,
   after: ApiObject,
   writer: Writer,
-  keys: ListKeys,
+  types: ListTypes,
+  now: Date,
 ): ApiObject {
-  const all = fieldsOf(after, keys);
-  const changed = before ? differing(all, before, after, keys) : all;
-  const managed = before?.metadata.managedFields ?? [];
-  if (Object.keys(changed).length === 0) return withManaged(after, managed);
+  const all = fieldsOf(after, types);
+  const asked = intersect(fieldsOf(given, types), all);
+  const changed = before ? differing(asked, before, after, types) : asked;
+  const managed = (before?.metadata.managedFields ?? [])
+    .map((each) => ({ ...each, fieldsV1: intersect(each.fieldsV1, all) }))
+    .filter((each) => !isEmpty(each.fieldsV1));
+  if (isEmpty(changed)) return withManaged(after, managed);
   const others = managed
     .filter((each) => !isBy(each, writer))
-    .map((each) => ({ ...each, fieldsV1: intersect(subtract(each.fieldsV1, changed), all) }))
-    .filter((each) => Object.keys(each.fieldsV1).length > 0);
+    .map((each) => ({ ...each, fieldsV1: subtract(each.fieldsV1, changed) }))
+    .filter((each) => !isEmpty(each.fieldsV1));
   const mine = managed.find((each) => isBy(each, writer))?.fieldsV1 ?? {};
-  return withManaged(after, [...others, entryFor(writer, after, union(intersect(mine, all), changed))]);
+  return withManaged(after, [...others, entryFor(writer, after, union(mine, changed), now)]);
 }
 
 function withManaged(object: ApiObject, managedFields: ManagedFields[]): ApiObject {
   return { ...object, metadata: { ...object.metadata, managedFields } };
-}
-
-function objectMetadata(value: Json): JsonObject {
-  const metadata = isObject(value) ? value.metadata : undefined;
-  return isObject(metadata)
-    ? {
-        labels: metadata.labels ?? {},
-        annotations: metadata.annotations ?? {},
-        finalizers: metadata.finalizers ?? [],
-      }
-    : {};
 }
 
 function isBy(entry: ManagedFields, { manager, operation, subresource }: Writer): boolean {
@@ -119,40 +110,60 @@ function entryFor(
   { manager, operation, subresource }: Writer,
   { apiVersion }: ApiObject,
   fieldsV1: FieldTree,
+  now: Date,
 ): ManagedFields {
-  const time = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
   return {
     manager,
     operation,
     apiVersion,
-    time,
+    time: timestamp(now),
     fieldsType: 'FieldsV1',
     fieldsV1,
     ...(subresource ? { subresource } : {}),
   };
 }
 
+/** In the words of structured-merge-diff's and fieldmanager's conflict errors. */
 function conflicts(contested: readonly { entry: ManagedFields; fields: FieldTree }[]): ApiError {
-  const causes: Cause[] = contested.flatMap(({ entry, fields }) =>
-    leaves(fields).map((field) => ({
-      reason: 'FieldManagerConflict',
-      field,
-      message: `conflict with "${entry.manager}"`,
-    })),
+  const found = contested.flatMap(({ entry, fields }) =>
+    leaves(fields).map((field) => ({ field, manager: managerText(entry) })),
   );
-  const noun = causes.length === 1 ? 'conflict' : 'conflicts';
-  const list = causes.map(({ field, message }) => `${message}: ${field}`).join('\n- ');
-  return new ApiError(409, 'Conflict', `Apply failed with ${causes.length} ${noun}: ${list}`, { causes });
+  const causes: Cause[] = found.map(({ field, manager }) => ({
+    reason: 'FieldManagerConflict',
+    field,
+    message: `conflict with ${manager}`,
+  }));
+  const managers = [...new Set(found.map(({ manager }) => manager))];
+  const fieldsBy = (manager: string) =>
+    found.filter((each) => each.manager === manager).map(({ field }) => field);
+  const [first = ''] = managers;
+  const single = found.length === 1;
+  const text = single
+    ? `conflict with ${first}: ${found[0]?.field}`
+    : managers
+        .map(
+          (manager) =>
+            `conflicts with ${manager}:\n${fieldsBy(manager)
+              .map((field) => `- ${field}`)
+              .join('\n')}`,
+        )
+        .join('\n');
+  const noun = single ? 'conflict' : 'conflicts';
+  return new ApiError(409, 'Conflict', `Apply failed with ${found.length} ${noun}: ${text}`, { causes });
 }
 
-// ---- field trees ----
+function managerText({ manager, operation, subresource, apiVersion, time }: ManagedFields): string {
+  if (operation === 'Apply') return JSON.stringify(manager);
+  const within = subresource ? ` with subresource ${JSON.stringify(subresource)}` : '';
+  return `${JSON.stringify(manager)}${within} using ${apiVersion} at ${time}`;
+}
 
-function fieldsOf(object: ApiObject, keys: ListKeys): FieldTree {
+function fieldsOf(object: ApiObject, types: ListTypes): FieldTree {
   const tree: FieldTree = {};
   for (const [name, value] of Object.entries(object)) {
     if (UNOWNED.has(name) || value === undefined) continue;
     if (name !== 'metadata') {
-      tree[`f:${name}`] = treeOf(value, name, keys);
+      tree[`f:${name}`] = treeOf(value, name, types);
       continue;
     }
     const owned = Object.entries(value).filter(
@@ -160,131 +171,8 @@ function fieldsOf(object: ApiObject, keys: ListKeys): FieldTree {
     );
     if (owned.length > 0)
       tree['f:metadata'] = Object.fromEntries(
-        owned.map(([field, each]) => [`f:${field}`, treeOf(each as Json, field, keys)]),
+        owned.map(([field, each]) => [`f:${field}`, treeOf(each as Json, `metadata.${field}`, types)]),
       ); // metadata is JSON
   }
   return tree;
-}
-
-function treeOf(value: Json, field: string, keys: ListKeys): FieldTree {
-  if (isObject(value))
-    return Object.fromEntries(
-      Object.entries(value).map(([name, each]) => [`f:${name}`, treeOf(each, name, keys)]),
-    );
-  const by = Array.isArray(value) ? keys(field) : undefined;
-  if (!Array.isArray(value) || !by || !value.every(isObject)) return {};
-  return Object.fromEntries(value.map((each) => [stepOf(each, by), { '.': {}, ...treeOf(each, '', keys) }]));
-}
-
-function stepOf(element: Json, by: readonly string[]): string {
-  const pairs = by.map((key) => [
-    key,
-    isObject(element) ? (element[key] ?? (key === 'protocol' ? 'TCP' : null)) : null,
-  ]);
-  return `k:${JSON.stringify(Object.fromEntries(pairs))}`;
-}
-
-function isLeaf(tree: FieldTree): boolean {
-  return Object.keys(tree).length === 0;
-}
-
-/** What both name; a leaf on either side stands for all below it. */
-function intersect(a: FieldTree, b: FieldTree): FieldTree {
-  const result: FieldTree = {};
-  for (const [step, below] of Object.entries(a)) {
-    const other = b[step];
-    if (!other) continue;
-    if (isLeaf(below) || isLeaf(other)) result[step] = isLeaf(below) ? other : below;
-    else {
-      const both = intersect(below, other);
-      if (!isLeaf(both)) result[step] = both;
-    }
-  }
-  return result;
-}
-
-function subtract(a: FieldTree, b: FieldTree): FieldTree {
-  const result: FieldTree = {};
-  for (const [step, below] of Object.entries(a)) {
-    const other = b[step];
-    if (!other) result[step] = below;
-    else if (!isLeaf(below) && !isLeaf(other)) {
-      const rest = subtract(below, other);
-      if (!isLeaf(rest)) result[step] = rest;
-    }
-  }
-  return result;
-}
-
-function union(a: FieldTree, b: FieldTree): FieldTree {
-  const result: FieldTree = { ...a };
-  for (const [step, below] of Object.entries(b)) result[step] = union(result[step] ?? {}, below);
-  return result;
-}
-
-function leaves(tree: FieldTree, path = ''): string[] {
-  return Object.entries(tree).flatMap(([step, below]) => {
-    const at =
-      step === '.' ? path : step.startsWith('k:') ? `${path}[${step.slice(2)}]` : `${path}.${step.slice(2)}`;
-    return isLeaf(below) ? [at] : leaves(below, at);
-  });
-}
-
-// ---- values by field trees ----
-
-/** The fields of `tree` whose values differ in the two objects. */
-function differing(tree: FieldTree, a: unknown, b: unknown, keys: ListKeys, field = ''): FieldTree {
-  const result: FieldTree = {};
-  for (const [step, below] of Object.entries(tree)) {
-    if (step === '.') continue;
-    const [left, right] = [at(a, step, field, keys), at(b, step, field, keys)];
-    if (sameJson(left, right)) continue;
-    const rest = isLeaf(below) ? below : differing(below, left, right, keys, step.slice(2));
-    if (isLeaf(below) || !isLeaf(rest)) result[step] = rest;
-  }
-  return result;
-}
-
-function at(value: unknown, step: string, field: string, keys: ListKeys): Json | undefined {
-  if (step.startsWith('f:')) return isObject(value) ? value[step.slice(2)] : undefined;
-  const by = keys(field);
-  return Array.isArray(value) && by ? value.find((each) => stepOf(each, by) === step) : undefined;
-}
-
-function removeFields(value: Json, tree: FieldTree, keys: ListKeys, field = ''): Json {
-  if (Array.isArray(value)) {
-    const by = keys(field);
-    if (!by) return value;
-    return value.flatMap((each) => {
-      const below = tree[stepOf(each, by)];
-      if (!below) return [each];
-      return '.' in below ? [] : [removeFields(each, below, keys)];
-    });
-  }
-  if (!isObject(value)) return value;
-  const result: JsonObject = {};
-  for (const [name, each] of Object.entries(value)) {
-    const below = tree[`f:${name}`];
-    if (!below) result[name] = each;
-    else if (!isLeaf(below)) result[name] = removeFields(each, below, keys, name);
-  }
-  return result;
-}
-
-function overlay(live: Json | undefined, applied: Json, field: string, keys: ListKeys): Json {
-  if (isObject(applied)) {
-    const result: JsonObject = isObject(live) ? { ...live } : {};
-    for (const [name, each] of Object.entries(applied))
-      result[name] = overlay(result[name], each, name, keys);
-    return result;
-  }
-  const by = Array.isArray(applied) ? keys(field) : undefined;
-  if (!Array.isArray(applied) || !by || !Array.isArray(live)) return applied;
-  const result = [...live];
-  for (const each of applied) {
-    const index = result.findIndex((known) => stepOf(known, by) === stepOf(each, by));
-    if (index >= 0) result[index] = overlay(result[index], each, '', keys);
-    else result.push(each);
-  }
-  return result;
 }

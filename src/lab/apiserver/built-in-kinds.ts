@@ -1,218 +1,151 @@
-// The built-in kinds that a cluster for load balancing needs, and how kubectl shows them.
-import type { ApiObject } from './api-object.ts';
-import { AGE_COLUMN, age, type Column, type Kind, NAME_COLUMN, pathColumn, type Strategy } from './kinds.ts';
+// The built-in kinds that a cluster for load balancing needs.
+import * as columns from './built-in-columns.ts';
+import * as fields from './built-in-fields.ts';
+import { AGE_COLUMN, type Column, column, NAME_COLUMN, pathColumn } from './columns.ts';
+import { DEFINITION_FIELDS } from './definition-fields.ts';
+import { ENDPOINT_SLICE_STRATEGY } from './endpoint-slice-strategy.ts';
+import { CORE_EVENTS, EVENT_STRATEGY } from './event-forms.ts';
+import type { Kind, Strategy } from './kinds.ts';
+import { builtInListTypes } from './list-keys.ts';
+import { SECRET_STRATEGY } from './secret-strategy.ts';
 
-interface Options {
-  readonly group?: string;
-  readonly plural?: string;
-  readonly shortNames?: readonly string[];
-  readonly namespaced?: boolean;
-  readonly hasStatus?: boolean;
-  readonly columns?: readonly Column[];
-  readonly strategy?: Strategy;
-  readonly storedAs?: string;
-  readonly present?: (object: ApiObject) => ApiObject;
-}
-
-function kind(name: string, options: Options): Kind {
-  const {
-    group = '',
-    shortNames = [],
-    namespaced = true,
-    hasStatus = false,
-    columns = [],
-    strategy = {},
-    storedAs,
-    present,
-  } = options;
-  const singular = name.toLowerCase();
-  const plural = options.plural ?? `${singular}s`;
-  return {
-    resource: { group, version: 'v1', plural, kind: name, namespaced },
-    singular,
-    shortNames,
-    hasStatus,
-    columns: [NAME_COLUMN, ...columns, AGE_COLUMN],
-    strategy,
-    ...(storedAs === undefined ? {} : { storedAs }),
-    ...(present === undefined ? {} : { present }),
-  };
-}
-
-const column = (name: string, value: (object: ApiObject) => unknown, priority = 0): Column => ({
-  name,
-  type: 'string',
-  priority,
-  value,
-});
-
-const EVENT_COLUMNS = [
-  column('Last Seen', ({ metadata }) => age(metadata.creationTimestamp)),
-  pathColumn('Type', 'string', '.type'),
-  pathColumn('Reason', 'string', '.reason'),
-  column(
-    'Object',
-    ({ regarding, involvedObject }) =>
-      `${(regarding ?? involvedObject)?.kind?.toLowerCase()}/${(regarding ?? involvedObject)?.name}`,
-  ),
-  column('Message', ({ note, message }) => note ?? message),
-];
-
-/** The core/v1 form of an events.k8s.io/v1 event, which `kubectl describe` reads. */
-function coreEvent(event: ApiObject): ApiObject {
-  const {
-    regarding,
-    note,
-    reportingController,
-    reportingInstance,
-    eventTime,
-    reason,
-    type,
-    action,
-    metadata,
-  } = event;
-  return {
-    apiVersion: 'v1',
-    kind: 'Event',
-    metadata,
-    involvedObject: regarding,
-    message: note,
-    reason,
-    type,
-    action,
-    eventTime,
-    reportingComponent: reportingController,
-    reportingInstance,
-    source: { component: reportingController },
-    firstTimestamp: metadata.creationTimestamp,
-    lastTimestamp: metadata.creationTimestamp,
-    count: 1,
-  };
-}
-
-export function builtInKinds(strategies: {
+export interface BuiltInStrategies {
   readonly service: Strategy;
   readonly crd: Strategy;
   readonly namespace: Strategy;
-}): Kind[] {
+}
+
+export function builtInKinds({ service, crd, namespace }: BuiltInStrategies): Kind[] {
   return [
     kind('Namespace', {
       shortNames: ['ns'],
       namespaced: false,
       hasStatus: true,
-      columns: [pathColumn('Status', 'string', '.status.phase')],
-      strategy: strategies.namespace,
+      selectableFields: ['status.phase'],
+      columns: shown([pathColumn('Status', 'string', '.status.phase')]),
+      fields: fields.NAMESPACE_FIELDS,
+      strategy: namespace,
     }),
     kind('Node', {
       shortNames: ['no'],
       namespaced: false,
       hasStatus: true,
-      columns: [
-        column('Status', nodeStatus),
-        column(
-          'Internal-IP',
-          (node) =>
-            node.status?.addresses?.find((each: { type: string }) => each.type === 'InternalIP')?.address,
-          1,
-        ),
-      ],
+      selectableFields: ['spec.unschedulable'],
+      fields: fields.NODE_FIELDS,
+      columns: shown(columns.NODE_COLUMNS, columns.NODE_WIDE_COLUMNS),
     }),
     kind('Service', {
       shortNames: ['svc'],
+      categories: ['all'],
       hasStatus: true,
-      columns: [
-        pathColumn('Type', 'string', '.spec.type'),
-        column('Cluster-IP', ({ spec }) => spec.clusterIP ?? '<none>'),
-        column('External-IP', externalAddresses),
-        column('Port(s)', servicePorts),
-        column('Selector', ({ spec }) => labelText(spec.selector), 1),
-      ],
-      strategy: strategies.service,
+      createsOnUpdate: true,
+      returnsDeleted: true,
+      selectableFields: ['spec.clusterIP', 'spec.type'],
+      columns: shown(columns.SERVICE_COLUMNS, columns.SERVICE_WIDE_COLUMNS),
+      fields: fields.SERVICE_FIELDS,
+      strategy: service,
     }),
     kind('Pod', {
       shortNames: ['po'],
+      categories: ['all'],
       hasStatus: true,
-      columns: [
-        column('Status', ({ status }) => status?.phase ?? 'Unknown'),
-        pathColumn('IP', 'string', '.status.podIP', 1),
-        pathColumn('Node', 'string', '.spec.nodeName', 1),
-      ],
+      returnsDeleted: true,
+      selectableFields: ['spec.nodeName', 'status.phase', 'status.podIP'],
+      fields: fields.POD_FIELDS,
+      // Nobody but a node says how a new Pod fares.
+      strategy: { prepare: (pod, previous) => (previous ? pod : { ...pod, status: { phase: 'Pending' } }) },
+      columns: shown(columns.POD_COLUMNS, columns.POD_WIDE_COLUMNS),
     }),
     kind('ConfigMap', {
       shortNames: ['cm'],
-      columns: [column('Data', ({ data }) => Object.keys(data ?? {}).length)],
+      fields: fields.CONFIG_MAP_FIELDS,
+      columns: shown([column('Data', ({ data }) => Object.keys(data ?? {}).length)]),
     }),
     kind('Secret', {
-      columns: [
+      fields: fields.SECRET_FIELDS,
+      strategy: SECRET_STRATEGY,
+      selectableFields: ['type'],
+      columns: shown([
         pathColumn('Type', 'string', '.type'),
         column('Data', ({ data }) => Object.keys(data ?? {}).length),
-      ],
+      ]),
     }),
-    kind('ServiceAccount', { shortNames: ['sa'] }),
+    kind('ServiceAccount', { shortNames: ['sa'], returnsDeleted: true }),
     kind('EndpointSlice', {
       group: 'discovery.k8s.io',
-      columns: [
-        pathColumn('AddressType', 'string', '.addressType'),
-        column(
-          'Ports',
-          ({ ports }) => (ports ?? []).map((each: { port: number }) => each.port).join(',') || '<unset>',
-        ),
-        column(
-          'Endpoints',
-          ({ endpoints }) =>
-            (endpoints ?? []).flatMap((each: { addresses: string[] }) => each.addresses).join(',') ||
-            '<unset>',
-        ),
-      ],
+      hasGeneration: true,
+      columns: shown(columns.ENDPOINT_SLICE_COLUMNS),
+      fields: fields.ENDPOINT_SLICE_FIELDS,
+      strategy: ENDPOINT_SLICE_STRATEGY,
     }),
     kind('Event', {
       shortNames: ['ev'],
-      columns: EVENT_COLUMNS,
-      storedAs: 'events.events.k8s.io',
-      present: coreEvent,
+      createsOnUpdate: true,
+      selectableFields: eventFields('involvedObject', 'reportingComponent'),
+      columns: columns.EVENT_COLUMNS,
+      fields: fields.CORE_EVENT_FIELDS,
+      alias: CORE_EVENTS,
     }),
-    kind('Event', { group: 'events.k8s.io', shortNames: ['ev'], columns: EVENT_COLUMNS }),
+    kind('Event', {
+      group: 'events.k8s.io',
+      shortNames: ['ev'],
+      createsOnUpdate: true,
+      selectableFields: eventFields('regarding', 'reportingController'),
+      columns: columns.EVENT_COLUMNS,
+      fields: fields.EVENT_FIELDS,
+      strategy: EVENT_STRATEGY,
+    }),
     kind('Lease', {
       group: 'coordination.k8s.io',
-      columns: [pathColumn('Holder', 'string', '.spec.holderIdentity')],
+      fields: fields.LEASE_FIELDS,
+      unconditionalUpdate: false,
+      createsOnUpdate: true,
+      columns: shown([pathColumn('Holder', 'string', '.spec.holderIdentity')]),
     }),
     kind('CustomResourceDefinition', {
       group: 'apiextensions.k8s.io',
       shortNames: ['crd', 'crds'],
       namespaced: false,
       hasStatus: true,
-      columns: [column('Created At', ({ metadata }) => metadata.creationTimestamp)],
-      strategy: strategies.crd,
+      hasGeneration: true,
+      unconditionalUpdate: false,
+      columns: [NAME_COLUMN, column('Created At', ({ metadata }) => metadata.creationTimestamp)],
+      fields: DEFINITION_FIELDS,
+      strategy: crd,
     }),
   ];
 }
 
-function nodeStatus({ status, spec }: ApiObject): string {
-  const ready =
-    status?.conditions?.find((each: { type: string }) => each.type === 'Ready')?.status === 'True';
-  return `${ready ? 'Ready' : 'NotReady'}${spec?.unschedulable ? ',SchedulingDisabled' : ''}`;
+type Options = Partial<Omit<Kind, 'resource' | 'singular' | 'listTypes'>> & {
+  readonly group?: string;
+  readonly namespaced?: boolean;
+};
+
+function kind(name: string, { group = '', namespaced = true, ...options }: Options): Kind {
+  const singular = name.toLowerCase();
+  return {
+    resource: { group, version: 'v1', plural: `${singular}s`, kind: name, namespaced },
+    singular,
+    shortNames: [],
+    categories: [],
+    hasStatus: false,
+    hasGeneration: false,
+    unconditionalUpdate: true,
+    createsOnUpdate: false,
+    returnsDeleted: false,
+    selectableFields: [],
+    listTypes: builtInListTypes(name),
+    columns: shown([]),
+    strategy: {},
+    ...options,
+  };
 }
 
-function externalAddresses({ spec, status }: ApiObject): string {
-  const ingress = (status?.loadBalancer?.ingress ?? []).map(
-    (each: { ip?: string; hostname?: string }) => each.ip ?? each.hostname,
-  );
-  const all = [...ingress, ...(spec.externalIPs ?? [])];
-  return all.length > 0 ? all.join(',') : spec.type === 'LoadBalancer' ? '<pending>' : '<none>';
+function shown(own: readonly Column[], afterAge: readonly Column[] = []): Column[] {
+  return [NAME_COLUMN, ...own, AGE_COLUMN, ...afterAge];
 }
 
-function servicePorts({ spec }: ApiObject): string {
-  const ports = (spec.ports ?? []).map(
-    (each: { port: number; nodePort?: number; protocol: string }) =>
-      `${each.port}${each.nodePort ? `:${each.nodePort}` : ''}/${each.protocol}`,
-  );
-  return ports.join(',') || '<none>';
-}
-
-function labelText(labels: Readonly<Record<string, string>> | undefined): string {
-  return (
-    Object.entries(labels ?? {})
-      .map(([key, value]) => `${key}=${value}`)
-      .join(',') || '<none>'
-  );
+function eventFields(object: string, controller: string): string[] {
+  const ofObject = ['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'];
+  return [...ofObject.map((field) => `${object}.${field}`), 'reason', 'type', controller];
 }

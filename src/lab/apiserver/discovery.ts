@@ -1,4 +1,4 @@
-// What clients ask before they start: groups, resources, version, and OpenAPI as far as kubectl needs it.
+// What clients ask before they start: groups, resources, version.
 import { apiVersionOf, type Kind } from './kinds.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
@@ -9,24 +9,7 @@ export function discover(path: string, kinds: readonly Kind[]): object | undefin
     return { major: '1', minor: '36', gitVersion: 'v1.36.0-fairlead-lab', platform: 'linux/amd64' };
   if (path === '/api') return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] };
   if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups(kinds) };
-  if (path === '/openapi/v2')
-    return { swagger: '2.0', info: { title: 'Kubernetes', version: 'v1.36.0' }, paths: {}, definitions: {} };
-  if (path === '/openapi/v3')
-    return {
-      paths: Object.fromEntries(
-        versions(kinds).map((version) => [
-          rootOf(version),
-          { serverRelativeURL: `/openapi/v3/${rootOf(version)}` },
-        ]),
-      ),
-    };
-  const within = kinds.filter((kind) =>
-    [
-      `/${rootOf(apiVersionOf(kind.resource))}`,
-      `/openapi/v3/${rootOf(apiVersionOf(kind.resource))}`,
-    ].includes(path),
-  );
-  if (path.startsWith('/openapi/v3/')) return within.length > 0 ? openApi(within) : undefined;
+  const within = kinds.filter(({ resource }) => `/${rootOf(apiVersionOf(resource))}` === path);
   const apiGroup = /^\/apis\/([^/]+)$/.exec(path)?.[1];
   if (apiGroup !== undefined) return groups(kinds).find(({ name }) => name === apiGroup);
   const [first] = within;
@@ -40,11 +23,13 @@ export function discover(path: string, kinds: readonly Kind[]): object | undefin
   );
 }
 
-function versions(kinds: readonly Kind[]): string[] {
+/** All groups with their versions, as `apiVersion` names them. */
+export function versions(kinds: readonly Kind[]): string[] {
   return [...new Set(kinds.map(({ resource }) => apiVersionOf(resource)))];
 }
 
-function rootOf(version: string): string {
+/** Where a version's resources lie, without the leading slash. */
+export function rootOf(version: string): string {
   return version.includes('/') ? `apis/${version}` : `api/${version}`;
 }
 
@@ -59,7 +44,7 @@ function groups(kinds: readonly Kind[]) {
   });
 }
 
-function resources({ resource, singular, shortNames, hasStatus }: Kind): object[] {
+function resources({ resource, singular, shortNames, categories, hasStatus }: Kind): object[] {
   const { plural: name, namespaced, kind } = resource;
   const main = {
     name,
@@ -68,6 +53,7 @@ function resources({ resource, singular, shortNames, hasStatus }: Kind): object[
     kind,
     verbs: VERBS,
     ...(shortNames.length > 0 ? { shortNames } : {}),
+    ...(categories.length > 0 ? { categories } : {}),
   };
   return hasStatus
     ? [
@@ -75,39 +61,4 @@ function resources({ resource, singular, shortNames, hasStatus }: Kind): object[
         { name: `${name}/status`, singularName: '', namespaced, kind, verbs: ['get', 'patch', 'update'] },
       ]
     : [main];
-}
-
-/** Enough for kubectl to see that the server validates fields itself, and to explain custom resources. */
-function openApi(kinds: readonly Kind[]): object {
-  const paths: Record<string, object> = {};
-  const schemas: Record<string, object> = {};
-  for (const { resource, schema } of kinds) {
-    const { group, version, kind, plural, namespaced } = resource;
-    const gvk = { group, version, kind };
-    const parameters = ['fieldValidation', 'fieldManager', 'dryRun'].map((name) => ({
-      name,
-      in: 'query',
-      schema: { type: 'string' },
-    }));
-    const path = `/${rootOf(apiVersionOf(resource))}${namespaced ? '/namespaces/{namespace}' : ''}/${plural}/{name}`;
-    paths[path] = {
-      patch: {
-        parameters,
-        'x-kubernetes-action': 'patch',
-        'x-kubernetes-group-version-kind': gvk,
-        responses: {},
-      },
-    };
-    schemas[`${group === '' ? 'core' : group}.${version}.${kind}`] = {
-      type: 'object',
-      ...schema,
-      'x-kubernetes-group-version-kind': [gvk],
-    };
-  }
-  return {
-    openapi: '3.0.0',
-    info: { title: 'Kubernetes', version: 'v1.36.0' },
-    paths,
-    components: { schemas },
-  };
 }

@@ -1,19 +1,23 @@
-// The kinds that the server knows: where each lives, how it is shown, what it does on a write.
+// What the server knows of a kind: where it lives, how it is shown, what it does on a write.
 import type { Resource } from '../../kube/kube-api.ts';
 import type { ApiObject } from './api-object.ts';
+import type { Column } from './columns.ts';
+import type { ListTypes } from './list-keys.ts';
 import type { Schema } from './schema.ts';
 
-export interface Column {
-  readonly name: string;
-  readonly type: string;
-  readonly priority: number;
-  readonly value: (object: ApiObject) => unknown;
-}
-
-/** What a kind does besides being stored. `previous` is undefined on a create. Throws ApiError. */
+/** What a kind does besides being stored. */
 export interface Strategy {
+  /**
+   * The object as it will be stored; `previous` is undefined on a create. Fields that the kind does not know are
+   * added to `unknownFields`. Changes nothing else, for the write may yet be a trial. Throws ApiError.
+   */
   prepare?(object: ApiObject, previous: ApiObject | undefined, unknownFields: string[]): ApiObject;
-  prepareStatus?(object: ApiObject, previous: ApiObject): ApiObject;
+  /** The same for a write to the status subresource. */
+  prepareStatus?(object: ApiObject, previous: ApiObject, unknownFields: string[]): ApiObject;
+  /** After the write: take and give back what the object holds. */
+  stored?(object: ApiObject, previous: ApiObject | undefined): void;
+  /** In place of removal at once: what to mark first. Undefined: nothing. */
+  deleting?(object: ApiObject): ApiObject | undefined;
   deleted?(object: ApiObject): void;
 }
 
@@ -21,60 +25,50 @@ export interface Kind {
   readonly resource: Resource;
   readonly singular: string;
   readonly shortNames: readonly string[];
+  /** `kubectl get all` asks for these. */
+  readonly categories: readonly string[];
   readonly hasStatus: boolean;
+  /** Whether `metadata.generation` counts changes of the spec. */
+  readonly hasGeneration: boolean;
+  /** Whether an update may leave the version out. */
+  readonly unconditionalUpdate: boolean;
+  /** Whether an update of what does not exist creates it. */
+  readonly createsOnUpdate: boolean;
+  /** Whether a delete answers the object; else a Status. */
+  readonly returnsDeleted: boolean;
+  /** Field selectors beside metadata.name and metadata.namespace. */
+  readonly selectableFields: readonly string[];
+  readonly listTypes: ListTypes;
   readonly columns: readonly Column[];
   readonly strategy: Strategy;
+  /** A custom resource's. */
   readonly schema?: Schema;
-  /** Set where the objects are another resource's, shown in this kind's own form. */
-  readonly storedAs?: string;
-  readonly present?: (object: ApiObject) => ApiObject;
+  /** A built-in kind's, where the server knows them: others are refused or dropped. */
+  readonly fields?: Schema;
+  /** Set where the objects are another resource's, read and written in this kind's own form. */
+  readonly alias?: Alias;
+}
+
+export interface Alias {
+  /** Storage's name for the other resource. */
+  readonly of: string;
+  readonly present: (stored: ApiObject) => ApiObject;
+  readonly absorb: (given: ApiObject) => ApiObject;
 }
 
 /** Storage's name for a resource. */
-export function resourceId({ resource: { group, plural }, storedAs }: Kind): string {
-  return storedAs ?? (group === '' ? plural : `${plural}.${group}`);
+export function resourceId({ resource: { group, plural }, alias }: Pick<Kind, 'resource' | 'alias'>): string {
+  return alias?.of ?? (group === '' ? plural : `${plural}.${group}`);
 }
 
-export function apiVersionOf({ group, version }: Resource): string {
+/** The object in the kind's own form. */
+export function presented({ alias, resource }: Kind, stored: ApiObject): ApiObject {
+  if (alias) return alias.present(stored);
+  // A custom resource of several versions is stored once and shown in the version that was asked for.
+  const apiVersion = apiVersionOf(resource);
+  return stored.apiVersion === apiVersion ? stored : { ...stored, apiVersion };
+}
+
+export function apiVersionOf({ group, version }: Pick<Resource, 'group' | 'version'>): string {
   return group === '' ? version : `${group}/${version}`;
-}
-
-/** A column that shows what a simple path such as `.spec.type` or `.status.conditions[?(@.type=="Ready")].status` names. */
-export function pathColumn(name: string, type: string, path: string, priority = 0): Column {
-  const steps = [
-    ...path.matchAll(/\.([A-Za-z0-9_-]+)|\['?([^'\]?]+)'?\]|\[\?\(@\.(\w+)\s*==\s*["']([^"']*)["']\)\]/g),
-  ];
-  const value = (object: ApiObject) => {
-    let at: unknown = object;
-    for (const [, field, index, key, wanted] of steps) {
-      const within = at as Record<string, unknown> | undefined; // JSON, walked by names that may be absent
-      if (key !== undefined) at = Array.isArray(at) ? at.find((each) => each?.[key] === wanted) : undefined;
-      else at = within?.[field ?? index ?? ''];
-      if (at === undefined || at === null) return undefined;
-    }
-    if (type === 'date') return age(String(at));
-    return typeof at === 'object' ? JSON.stringify(at) : at;
-  };
-  return { name, type, priority, value };
-}
-
-export const NAME_COLUMN: Column = {
-  name: 'Name',
-  type: 'string',
-  priority: 0,
-  value: ({ metadata }) => metadata.name,
-};
-export const AGE_COLUMN: Column = {
-  name: 'Age',
-  type: 'date',
-  priority: 0,
-  value: ({ metadata }) => age(metadata.creationTimestamp),
-};
-
-/** As kubectl writes it: 5s, 3m, 2h, 4d. */
-export function age(timestamp: string): string {
-  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(timestamp)) / 1000));
-  if (seconds < 120) return `${seconds}s`;
-  if (seconds < 7_200) return `${Math.floor(seconds / 60)}m`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)}h` : `${Math.floor(seconds / 86_400)}d`;
 }

@@ -1,5 +1,5 @@
-// Patches: JSON merge (RFC 7386), JSON (RFC 6902), and Kubernetes' strategic merge for the lists that it knows.
-import { badRequest, invalid } from './api-error.ts';
+// Patches by the RFCs: JSON merge (7386) and JSON (6902).
+import { ApiError, badRequest } from './api-error.ts';
 import { isObject, type Json, type JsonObject, sameJson } from './api-object.ts';
 
 /** RFC 7386 */
@@ -13,58 +13,6 @@ export function mergePatch(target: Json | undefined, patch: Json): Json {
   return result;
 }
 
-/** By which fields the elements of a list are told apart; by field name, as the built-in kinds have them. */
-export const LIST_KEYS: Readonly<Record<string, readonly string[]>> = {
-  conditions: ['type'],
-  ports: ['port', 'protocol'],
-  containers: ['name'],
-  env: ['name'],
-  addresses: ['type'],
-  taints: ['key'],
-  ownerReferences: ['uid'],
-};
-
-/** Strategic merge: as a merge patch, but elements of known lists are merged by their first key; `$patch: delete` removes. */
-export function strategicPatch(target: Json | undefined, patch: Json, field = ''): Json {
-  if (Array.isArray(patch)) return mergeList(Array.isArray(target) ? target : [], patch, field);
-  if (!isObject(patch)) return patch;
-  if (patch.$patch === 'replace') return without(patch, '$patch');
-  const result: JsonObject = isObject(target) ? { ...target } : {};
-  for (const [key, value] of Object.entries(patch)) {
-    if (key.startsWith('$')) continue;
-    if (value === null) delete result[key];
-    else if (key === 'finalizers') result[key] = union(result[key], value);
-    else result[key] = strategicPatch(result[key], value, key);
-  }
-  for (const [key, value] of Object.entries(patch)) {
-    const field = key.startsWith('$deleteFromPrimitiveList/') ? key.slice(key.indexOf('/') + 1) : undefined;
-    const list = field === undefined ? undefined : result[field];
-    if (field !== undefined && Array.isArray(list) && Array.isArray(value))
-      result[field] = list.filter((each) => !value.includes(each));
-  }
-  return result;
-}
-
-function mergeList(target: readonly Json[], patch: readonly Json[], field: string): Json[] {
-  const key = LIST_KEYS[field]?.[0];
-  if (key === undefined || !patch.every(isObject)) return [...patch];
-  let result = [...target];
-  for (const element of patch) {
-    if (!isObject(element)) continue;
-    const at = result.findIndex((each) => isObject(each) && sameJson(each[key], element[key]));
-    if (element.$patch === 'delete') result = result.filter((_, i) => i !== at);
-    else if (element.$patch === 'replace')
-      return patch.filter((each) => isObject(each) && each.$patch === undefined);
-    else if (at >= 0) result[at] = strategicPatch(result[at], element);
-    else result.push(element);
-  }
-  return result;
-}
-
-function union(a: Json | undefined, b: Json): Json {
-  return Array.isArray(a) && Array.isArray(b) ? [...new Set([...a, ...b])] : b;
-}
-
 function without(object: JsonObject, key: string): JsonObject {
   return Object.fromEntries(Object.entries(object).filter(([each]) => each !== key));
 }
@@ -72,18 +20,21 @@ function without(object: JsonObject, key: string): JsonObject {
 /** RFC 6902: add, remove, replace, test, move, copy. */
 export function jsonPatch(target: Json, operations: unknown): Json {
   if (!Array.isArray(operations)) throw badRequest('a JSON patch is a list of operations');
-  return operations.reduce<Json>(
-    (value, operation) =>
-      applyOperation(value, operation as { op: string; path: string; from?: string; value?: Json }), // checked by `op` and `path` below
-    structuredClone(target),
-  );
+  return operations.reduce<Json>((value, operation: unknown) => {
+    if (!isObject(operation)) throw badRequest('an operation of a JSON patch is an object');
+    return applyOperation(value, operation as unknown as Operation); // its fields are checked where they are used
+  }, structuredClone(target));
 }
 
-function applyOperation(
-  root: Json,
-  { op, path, from, value }: { op: string; path: string; from?: string; value?: Json },
-): Json {
-  const steps = pointer(path ?? '');
+interface Operation {
+  readonly op: string;
+  readonly path?: string;
+  readonly from?: string;
+  readonly value?: Json;
+}
+
+function applyOperation(root: Json, { op, path, from, value }: Operation): Json {
+  const steps = pointer(path);
   switch (op) {
     case 'add':
       return change(root, steps, value ?? null, true);
@@ -94,21 +45,21 @@ function applyOperation(
       return change(root, steps, undefined, false);
     case 'test':
       if (!sameJson(read(root, steps), value))
-        throw invalid('', '', '', [{ reason: 'FieldValueInvalid', field: path, message: 'test failed' }]);
+        throw unprocessable(`testing value ${path} failed: test failed`);
       return root;
     case 'copy':
-      return change(root, steps, structuredClone(read(root, pointer(from ?? ''))), true);
+      return change(root, steps, structuredClone(read(root, pointer(from))), true);
     case 'move': {
-      const moved = read(root, pointer(from ?? ''));
-      return change(change(root, pointer(from ?? ''), undefined, false), steps, moved, true);
+      const moved = read(root, pointer(from));
+      return change(change(root, pointer(from), undefined, false), steps, moved, true);
     }
     default:
       throw badRequest(`unknown JSON patch operation "${op}"`);
   }
 }
 
-function pointer(path: string): string[] {
-  if (path !== '' && !path.startsWith('/'))
+function pointer(path: unknown = ''): string[] {
+  if (typeof path !== 'string' || (path !== '' && !path.startsWith('/')))
     throw badRequest(`JSON pointer "${path}" does not start with "/"`);
   return path
     .split('/')
@@ -119,10 +70,7 @@ function pointer(path: string): string[] {
 function read(root: Json, steps: readonly string[]): Json {
   let at: Json | undefined = root;
   for (const step of steps) at = Array.isArray(at) ? at[Number(step)] : isObject(at) ? at[step] : undefined;
-  if (at === undefined)
-    throw invalid('', '', '', [
-      { reason: 'FieldValueInvalid', field: steps.join('.'), message: 'the path does not exist' },
-    ]);
+  if (at === undefined) throw unprocessable(`path /${steps.join('/')} does not exist: missing value`);
   return at;
 }
 
@@ -132,16 +80,16 @@ function change(root: Json, steps: readonly string[], value: Json | undefined, i
   if (step === undefined) return value ?? null;
   if (Array.isArray(root)) {
     const index = step === '-' ? root.length : Number(step);
+    const last = insert && rest.length === 0 ? root.length : root.length - 1;
+    if (!Number.isInteger(index) || index < 0 || index > last)
+      throw unprocessable(`invalid index ${step}: out of bounds`);
     const list = [...root];
     if (rest.length > 0) list[index] = change(read(root, [step]), rest, value, insert);
     else if (value === undefined) list.splice(index, 1);
     else list.splice(index, insert ? 0 : 1, value);
     return list;
   }
-  if (!isObject(root))
-    throw invalid('', '', '', [
-      { reason: 'FieldValueInvalid', field: step, message: 'the path does not exist' },
-    ]);
+  if (!isObject(root)) throw unprocessable(`path /${steps.join('/')} does not exist: missing value`);
   if (rest.length === 0 && value === undefined) {
     read(root, [step]);
     return without(root, step);
@@ -150,4 +98,12 @@ function change(root: Json, steps: readonly string[], value: Json | undefined, i
     ...root,
     [step]: rest.length > 0 ? change(read(root, [step]), rest, value, insert) : (value ?? null),
   };
+}
+
+function unprocessable(message: string): ApiError {
+  return new ApiError(
+    422,
+    'Invalid',
+    `the server rejected our request due to an error in our request: ${message}`,
+  );
 }

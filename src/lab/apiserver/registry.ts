@@ -1,12 +1,16 @@
 // The verbs over storage: what every kind shares on create, update, patch and delete.
-import { randomBytes, randomUUID } from 'node:crypto';
-import { ApiError, alreadyExists, badRequest, conflict, invalid, notFound } from './api-error.ts';
-import { type ApiObject, isObject, type Json, sameJson } from './api-object.ts';
-import { apply, builtInListKeys, type ListKeys, trackUpdate, type Writer } from './apply.ts';
-import { apiVersionOf, type Kind, resourceId } from './kinds.ts';
-import { jsonPatch, mergePatch, strategicPatch } from './patch.ts';
-import type { Schema } from './schema.ts';
+import type { Clock } from '../../clock/clock.ts';
+import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound } from './api-error.ts';
+import type { ApiObject, Json } from './api-object.ts';
+import { apply, trackUpdate, type Writer } from './apply.ts';
+import { decoded } from './decode.ts';
+import { fieldInvalid, fieldRequired } from './field-causes.ts';
+import { type Kind, presented, resourceId } from './kinds.ts';
+import { checkMetadata, checkPlaceOf, freshMetadata, objectFrom, updatedMetadata } from './object-meta.ts';
+import { sameContent, sameWrite, writable } from './object-parts.ts';
+import { patched } from './patch-types.ts';
 import type { Storage } from './storage.ts';
+import { timestamp } from './timestamp.ts';
 
 export interface Place {
   readonly kind: Kind;
@@ -18,163 +22,183 @@ export interface Place {
 export interface WriteOptions {
   readonly manager: string;
   readonly dryRun: boolean;
+  /** Strict, Warn or Ignore: what becomes of unknown fields. */
   readonly fieldValidation: string;
+  /** Server-side apply: take fields over from other managers. */
   readonly force: boolean;
   /** Receives warnings for the client, such as unknown fields. */
   readonly warn: (text: string) => void;
 }
 
-const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+export interface DeleteOptions {
+  readonly dryRun: boolean;
+  readonly uid?: string | undefined;
+  readonly resourceVersion?: string | undefined;
+}
 
 export class Registry {
   readonly storage: Storage;
-  readonly kinds = new Map<string, Kind>();
+  readonly #clock: Clock;
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, clock: Clock) {
     this.storage = storage;
+    this.#clock = clock;
   }
 
-  get({ kind, namespace, name }: Place): ApiObject {
-    const object = this.storage.get(resourceId(kind), storageKey(namespace, name));
-    if (!object) throw notFound(kind.resource.plural, kind.resource.group, name);
-    return object;
+  exists({ kind, namespace, name }: Place): boolean {
+    return this.storage.get(resourceId(kind), storageKey(namespace, name)) !== undefined;
+  }
+
+  get(place: Place): ApiObject {
+    return presented(place.kind, this.#live(place));
   }
 
   create(kind: Kind, namespace: string | undefined, body: unknown, options: WriteOptions): ApiObject {
-    const given = this.#checked(kind, body);
-    const { group, plural } = kind.resource;
-    const generated = given.metadata.generateName
-      ? `${given.metadata.generateName}${randomBytes(4).toString('hex').slice(0, 5)}`
-      : undefined;
-    const name = given.metadata.name ?? generated;
-    if (!name)
-      throw invalid(kind.resource.kind, group, '', [
-        {
-          reason: 'FieldValueRequired',
-          field: 'metadata.name',
-          message: 'Required value: name or generateName is required',
-        },
-      ]);
-    const place = { kind, namespace, name };
-    this.#checkPlace(place, given);
-    const key = storageKey(namespace, name);
-    if (this.storage.get(resourceId(kind), key)) throw alreadyExists(plural, group, name);
-    const { resourceVersion: _, deletionTimestamp: __, ...metadata } = given.metadata;
-    const fresh: ApiObject = {
-      ...given,
-      metadata: {
-        ...metadata,
-        name,
-        ...(namespace === undefined ? {} : { namespace }),
-        uid: randomUUID(),
-        creationTimestamp: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
-        generation: 1,
-        resourceVersion: '',
-      },
-    };
-    if (kind.hasStatus && kind.schema) delete fresh.status;
-    const prepared = this.#prepare(kind, fresh, undefined, options);
-    const object = trackUpdate(undefined, prepared, writerOf(options, 'Update', undefined), listKeysOf(kind));
-    if (options.dryRun) {
-      kind.strategy.deleted?.(object);
-      return object;
-    }
-    return this.storage.put(resourceId(kind), key, object);
+    const given = objectFrom(kind, body);
+    this.#checkNamespace(kind, namespace, given);
+    const metadata = freshMetadata(kind, given.metadata, namespace, this.#clock.wallTime());
+    return this.#insert(kind, { ...given, metadata }, given, options);
   }
 
   update(place: Place, body: unknown, options: WriteOptions): ApiObject {
-    const live = this.get(place);
-    const given = this.#checked(place.kind, body);
-    this.#checkPlace(place, given);
+    const { kind, name, namespace } = place;
+    const given = objectFrom(kind, body);
+    checkPlaceOf(given, namespace, name);
+    if (kind.createsOnUpdate && !place.subresource && !this.exists(place) && !given.metadata.resourceVersion)
+      return this.create(kind, namespace, { ...given, metadata: { ...given.metadata, name } }, options);
+    const live = this.#live(place);
+    if (!kind.unconditionalUpdate && !given.metadata.resourceVersion) {
+      const { kind: kindName, group } = kind.resource;
+      const why = 'must be specified for an update';
+      throw invalid(kindName, group, name, [fieldInvalid('metadata.resourceVersion', 0, why)]);
+    }
     return this.#write(place, live, given, options, 'Update');
   }
 
   patch(place: Place, contentType: string, body: Json, options: WriteOptions): ApiObject {
     if (contentType === 'application/apply-patch+yaml') return this.#apply(place, body, options);
-    const live = this.get(place);
-    const target = live as unknown as Json; // an ApiObject is JSON
-    const patched =
-      contentType === 'application/json-patch+json'
-        ? jsonPatch(target, body)
-        : contentType === 'application/strategic-merge-patch+json' && !place.kind.schema
-          ? strategicPatch(target, body)
-          : contentType === 'application/merge-patch+json'
-            ? mergePatch(target, body)
-            : undefined;
-    if (patched === undefined)
-      throw new ApiError(
-        415,
-        'UnsupportedMediaType',
-        `the body of the request was in an unknown format - ${contentType}`,
-      );
-    // A patch that does not name a version is for whatever version there is.
-    const object = this.#checked(place.kind, patched);
-    return this.#write(place, live, object, options, 'Update');
+    const { kind } = place;
+    const stored = this.#live(place);
+    const target = presented(kind, stored) as unknown as Json; // an ApiObject is JSON
+    const given = objectFrom(kind, patched(kind, contentType, target, body));
+    checkPlaceOf(given, place.namespace, place.name);
+    return this.#write(place, stored, given, options, 'Update');
   }
 
-  /** Marks for deletion while finalizers are there; removes otherwise. */
-  delete(
-    place: Place,
-    options: { dryRun: boolean; preconditions?: { uid?: string; resourceVersion?: string } },
-  ): ApiObject {
-    const live = this.get(place);
-    const { uid, resourceVersion } = options.preconditions ?? {};
-    const { group, plural } = place.kind.resource;
-    if (
-      (uid && uid !== live.metadata.uid) ||
-      (resourceVersion && resourceVersion !== live.metadata.resourceVersion)
-    ) {
-      throw conflict(plural, group, place.name);
-    }
-    if (options.dryRun) return live;
-    if ((live.metadata.finalizers ?? []).length > 0) {
-      if (live.metadata.deletionTimestamp) return live;
-      const deletionTimestamp = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
-      const marked = {
-        ...live,
-        metadata: { ...live.metadata, deletionTimestamp, deletionGracePeriodSeconds: 0 },
-      };
-      return this.storage.put(resourceId(place.kind), storageKey(place.namespace, place.name), marked);
-    }
-    return this.#remove(place, live);
+  /** Marks for deletion while finalizers are there; removes otherwise. Answers the object as it was marked or removed. */
+  delete(place: Place, { dryRun, uid, resourceVersion }: DeleteOptions): ApiObject {
+    const { kind, name } = place;
+    const live = this.#live(place);
+    const { group, plural } = kind.resource;
+    const { metadata } = live;
+    const differs = (field: string, wanted: string, is: string) =>
+      conflict(
+        plural,
+        group,
+        name,
+        `Precondition failed: ${field} in precondition: ${wanted}, ${field} in object meta: ${is}`,
+      );
+    if (uid && uid !== metadata.uid) throw differs('UID', uid, metadata.uid);
+    if (resourceVersion && resourceVersion !== metadata.resourceVersion)
+      throw differs('ResourceVersion', resourceVersion, metadata.resourceVersion);
+    const pending = kind.strategy.deleting?.(live);
+    if (dryRun) return presented(kind, live);
+    if (!pending && (metadata.finalizers ?? []).length === 0)
+      return presented(kind, this.#remove(place, live));
+    if (metadata.deletionTimestamp) return presented(kind, live);
+    const marked = {
+      ...(pending ?? live),
+      metadata: {
+        ...metadata,
+        deletionTimestamp: timestamp(this.#clock.wallTime()),
+        deletionGracePeriodSeconds: 0,
+        ...(metadata.generation === undefined ? {} : { generation: metadata.generation + 1 }),
+      },
+    };
+    return presented(kind, this.#put(place, marked, live));
+  }
+
+  /** Removes a namespace that is on its way out once nothing is in it. */
+  finishNamespace(kind: Kind, name: string): void {
+    const namespace = this.storage.get('namespaces', name);
+    const waits = (namespace?.metadata.finalizers ?? []).length > 0 || this.storage.holdsAnyIn(name);
+    if (namespace?.metadata.deletionTimestamp && !waits) this.#remove({ kind, name }, namespace);
+  }
+
+  #live({ kind, namespace, name }: Place): ApiObject {
+    const object = this.storage.get(resourceId(kind), storageKey(namespace, name));
+    if (!object) throw notFound(kind.resource.plural, kind.resource.group, name);
+    return object;
   }
 
   #remove({ kind, namespace, name }: Place, live: ApiObject): ApiObject {
+    const removed = this.storage.delete(resourceId(kind), storageKey(namespace, name)) ?? live;
     kind.strategy.deleted?.(live);
-    return this.storage.delete(resourceId(kind), storageKey(namespace, name)) ?? live;
+    return removed;
+  }
+
+  #put({ kind, namespace, name }: Place, object: ApiObject, previous: ApiObject | undefined): ApiObject {
+    const stored = this.storage.put(resourceId(kind), storageKey(namespace, name), object);
+    kind.strategy.stored?.(stored, previous);
+    return stored;
+  }
+
+  #insert(kind: Kind, fresh: ApiObject, given: ApiObject, options: WriteOptions): ApiObject {
+    const { metadata } = fresh;
+    const { group, plural } = kind.resource;
+    checkMetadata(kind, metadata, undefined);
+    const place = { kind, namespace: metadata.namespace, name: metadata.name };
+    if (this.exists(place)) throw alreadyExists(plural, group, metadata.name);
+    const { status: _, ...withoutStatus } = fresh;
+    const own = kind.hasStatus && kind.schema ? { ...withoutStatus, metadata } : fresh;
+    const prepared = this.#prepare(kind, own as ApiObject, undefined, options); // what rest leaves of an ApiObject
+    const managed = metadata.managedFields
+      ? prepared
+      : trackUpdate(
+          undefined,
+          writable(kind, given, undefined),
+          prepared,
+          writerOf(options, 'Update'),
+          kind.listTypes,
+          this.#clock.wallTime(),
+        );
+    const object = kind.alias ? kind.alias.absorb(managed) : managed;
+    return presented(kind, options.dryRun ? object : this.#put(place, object, undefined));
   }
 
   #apply(place: Place, body: Json, options: WriteOptions): ApiObject {
-    const applied = this.#checked(place.kind, body);
-    const live = this.storage.get(resourceId(place.kind), storageKey(place.namespace, place.name));
-    const writer = writerOf(options, 'Apply', place.subresource);
-    if (!live) {
-      if (place.subresource)
-        throw notFound(place.kind.resource.plural, place.kind.resource.group, place.name);
-      const {
-        metadata: { managedFields: _, ...metadata },
-        ...rest
-      } = applied;
-      const created = this.create(
-        place.kind,
-        place.namespace,
-        { ...rest, metadata: { ...metadata, name: place.name } },
-        { ...options, dryRun: true },
+    const { kind, namespace, name, subresource } = place;
+    const { group, plural } = kind.resource;
+    const applied = writable(kind, objectFrom(kind, body), subresource);
+    checkPlaceOf(applied, namespace, name);
+    if (applied.metadata.managedFields) throw badRequest('metadata.managedFields must be nil');
+    if (options.manager === '')
+      throw invalid('PatchOptions', 'meta.k8s.io', '', [
+        fieldRequired('fieldManager', 'is required for apply patch'),
+      ]);
+    const writer = writerOf(options, 'Apply', subresource);
+    const now = this.#clock.wallTime();
+    if (this.exists(place)) {
+      const live = this.#live(place);
+      const merged = apply(presented(kind, live), applied, writer, options.force, kind.listTypes, now);
+      const { resourceVersion, uid } = applied.metadata;
+      const asked = { ...(resourceVersion ? { resourceVersion } : {}), ...(uid ? { uid } : {}) };
+      return this.#write(
+        place,
+        live,
+        { ...merged, metadata: { ...merged.metadata, ...asked } },
+        options,
+        'Apply',
       );
-      const bare = { ...created, metadata: { ...created.metadata, managedFields: [] } };
-      const owned = apply(
-        bare,
-        { ...applied, metadata: { ...applied.metadata, name: place.name } },
-        writer,
-        true,
-        listKeysOf(place.kind),
-      );
-      const prepared = this.#prepare(place.kind, owned, undefined, options);
-      if (options.dryRun) return prepared;
-      return this.storage.put(resourceId(place.kind), storageKey(place.namespace, place.name), prepared);
     }
-    const merged = apply(live, applied, writer, options.force, listKeysOf(place.kind));
-    return this.#write(place, live, merged, options, 'Apply');
+    if (subresource) throw notFound(plural, group, name);
+    if (applied.metadata.resourceVersion) throw conflict(plural, group, name);
+    this.#checkNamespace(kind, namespace, applied);
+    const { apiVersion, kind: kindName } = applied;
+    const metadata = freshMetadata(kind, { ...applied.metadata, name }, namespace, now);
+    const bare = { apiVersion, kind: kindName, metadata: { ...metadata, managedFields: [] } };
+    const owned = apply(bare, applied, writer, true, kind.listTypes, now);
+    return this.#insert(kind, owned, applied, options);
   }
 
   #write(
@@ -184,36 +208,46 @@ export class Registry {
     options: WriteOptions,
     operation: 'Apply' | 'Update',
   ): ApiObject {
-    const { kind, subresource } = place;
+    const { kind, name, subresource } = place;
     const { group, plural } = kind.resource;
-    const asked = given.metadata.resourceVersion;
-    if (asked && asked !== live.metadata.resourceVersion) throw conflict(plural, group, place.name);
-    if (given.metadata.uid && given.metadata.uid !== live.metadata.uid)
-      throw conflict(plural, group, place.name);
-    const metadata = { ...given.metadata, ...fixedMetadata(live) };
-    let object: ApiObject;
-    if (subresource === 'status') {
-      object = { ...live, status: given.status, metadata };
-      object = kind.schema
-        ? this.#prepare(kind, object, live, options)
-        : (kind.strategy.prepareStatus?.(object, live) ?? object);
-    } else {
-      object = { ...given, metadata };
-      if (kind.hasStatus) object.status = live.status;
-      object = this.#prepare(kind, object, live, options);
-      const { metadata: _, status: __, ...content } = object;
-      const { metadata: ___, status: ____, ...before } = live;
-      if (!sameJson(withoutUndefined(content), withoutUndefined(before)))
-        object.metadata.generation = (live.metadata.generation ?? 1) + 1;
+    const { resourceVersion, uid } = given.metadata;
+    if (uid && uid !== live.metadata.uid) {
+      const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${live.metadata.uid}`;
+      throw conflict(plural, group, name, why);
     }
-    if (operation === 'Update')
-      object = trackUpdate(live, object, writerOf(options, operation, subresource), listKeysOf(kind));
+    if (resourceVersion && resourceVersion !== live.metadata.resourceVersion)
+      throw conflict(plural, group, name);
+    const onStatus = subresource === 'status';
+    // A custom resource's status subresource leaves all metadata as it is; the built-in kinds' do not.
+    const keepsMetadata = onStatus && kind.schema !== undefined;
+    const metadata = keepsMetadata
+      ? {
+          ...live.metadata,
+          ...(given.metadata.managedFields ? { managedFields: given.metadata.managedFields } : {}),
+        }
+      : updatedMetadata(given.metadata, live.metadata);
+    checkMetadata(kind, metadata, live.metadata);
+    const shown = presented(kind, live);
+    const status = onStatus || !kind.hasStatus ? given.status : shown.status;
+    const { status: _, ...content } = onStatus ? shown : given;
+    const asked = { ...content, metadata, ...(status === undefined ? {} : { status }) } as ApiObject; // all but status
+    let object = this.#prepare(kind, asked, shown, options, onStatus);
+    if (kind.hasGeneration && !sameContent(kind, object, shown))
+      object = {
+        ...object,
+        metadata: { ...object.metadata, generation: (live.metadata.generation ?? 0) + 1 },
+      };
+    if (operation === 'Update') {
+      const writer = writerOf(options, operation, subresource);
+      object = trackUpdate(shown, asked, object, writer, kind.listTypes, this.#clock.wallTime());
+    }
+    // A write that changes nothing makes no version (the times of ownership aside).
+    if (sameWrite(object, shown, operation)) return shown;
     if (options.dryRun) return object;
-    // A write that changes nothing makes no version (ownership's times aside).
-    if (sameJson(unmanaged(object), unmanaged(live))) return live;
-    if (object.metadata.deletionTimestamp && (object.metadata.finalizers ?? []).length === 0)
-      return this.#remove(place, object);
-    return this.storage.put(resourceId(kind), storageKey(place.namespace, place.name), object);
+    const stored = kind.alias ? kind.alias.absorb(object) : object;
+    if (metadata.deletionTimestamp && (metadata.finalizers ?? []).length === 0 && !kind.strategy.deleting)
+      return presented(kind, this.#remove(place, stored));
+    return presented(kind, this.#put(place, stored, live));
   }
 
   #prepare(
@@ -221,61 +255,38 @@ export class Registry {
     object: ApiObject,
     previous: ApiObject | undefined,
     { fieldValidation, warn }: WriteOptions,
+    onStatus = false,
   ): ApiObject {
     const unknown: string[] = [];
-    const prepared = kind.strategy.prepare?.(object, previous, unknown) ?? object;
+    const { strategy, fields } = kind;
+    const json = object as unknown as Json; // as every ApiObject is
+    const given = fields ? (decoded(kind, fields, json, '', unknown) as unknown as ApiObject) : object;
+    const prepared =
+      onStatus && previous
+        ? strategy.prepareStatus?.(given, previous, unknown)
+        : strategy.prepare?.(given, previous, unknown);
     if (unknown.length > 0 && fieldValidation === 'Strict') {
+      const { kind: name, version } = kind.resource;
       const list = unknown.map((field) => `unknown field "${field}"`).join(', ');
       throw badRequest(
-        `${kind.resource.kind} in version "${kind.resource.version}" cannot be handled as a ${kind.resource.kind}: strict decoding error: ${list}`,
+        `${name} in version "${version}" cannot be handled as a ${name}: strict decoding error: ${list}`,
       );
     }
     if (fieldValidation !== 'Ignore') for (const field of unknown) warn(`unknown field "${field}"`);
-    return prepared;
+    return prepared ?? given;
   }
 
-  #checked(kind: Kind, body: unknown): ApiObject {
-    if (!isObject(body)) throw badRequest('the request body is no object');
-    const apiVersion = apiVersionOf(kind.resource);
-    const { kind: given = kind.resource.kind, apiVersion: version = apiVersion } = body;
-    if (given !== kind.resource.kind || version !== apiVersion) {
-      throw badRequest(
-        `the object provided is unrecognized (must be of type ${kind.resource.kind}, ${apiVersion}, not ${given}, ${version})`,
-      );
+  #checkNamespace({ resource }: Kind, namespace: string | undefined, { metadata }: ApiObject): void {
+    const { namespaced, plural, group } = resource;
+    if (!namespaced) return;
+    if (namespace === undefined) throw badRequest('an empty namespace may not be set during creation');
+    checkPlaceOf({ apiVersion: '', kind: '', metadata: { ...metadata, name: '' } }, namespace, '');
+    const found = this.storage.get('namespaces', namespace);
+    if (!found) throw notFound('namespaces', '', namespace);
+    if (found.metadata.deletionTimestamp) {
+      const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+      throw forbidden(plural, group, metadata.name ?? '', why);
     }
-    const metadata = isObject(body.metadata) ? body.metadata : {};
-    return {
-      ...body,
-      apiVersion,
-      kind: kind.resource.kind,
-      metadata: metadata as unknown as ApiObject['metadata'],
-    }; // completed by whoever stores it
-  }
-
-  #checkPlace({ kind, namespace, name }: Place, { metadata }: ApiObject): void {
-    const { group, plural, kind: kindName } = kind.resource;
-    if (metadata.name && metadata.name !== name)
-      throw badRequest(
-        `the name of the object (${metadata.name}) does not match the name on the URL (${name})`,
-      );
-    if (namespace !== undefined && metadata.namespace && metadata.namespace !== namespace) {
-      throw badRequest(
-        'the namespace of the provided object does not match the namespace sent on the request',
-      );
-    }
-    if (!NAME.test(name)) {
-      throw invalid(kindName, group, name, [
-        {
-          reason: 'FieldValueInvalid',
-          field: 'metadata.name',
-          message: `Invalid value: ${JSON.stringify(name)}: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'`,
-        },
-      ]);
-    }
-    if (namespace !== undefined && !this.storage.get('namespaces', namespace))
-      throw notFound('namespaces', '', namespace);
-    if (kind.resource.namespaced && namespace === undefined)
-      throw badRequest(`an empty namespace may not be set during creation of ${plural}`);
   }
 }
 
@@ -283,52 +294,6 @@ export function storageKey(namespace: string | undefined, name: string): string 
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
-function writerOf(
-  { manager }: WriteOptions,
-  operation: 'Apply' | 'Update',
-  subresource: string | undefined,
-): Writer {
+function writerOf({ manager }: WriteOptions, operation: Writer['operation'], subresource?: string): Writer {
   return { manager, operation, subresource };
-}
-
-/** What a client cannot change. */
-function fixedMetadata({
-  metadata,
-}: ApiObject): Pick<ApiObject['metadata'], 'uid' | 'name' | 'creationTimestamp' | 'resourceVersion'> {
-  const { uid, name, namespace, creationTimestamp, generation, deletionTimestamp, resourceVersion } =
-    metadata;
-  return JSON.parse(
-    JSON.stringify({
-      uid,
-      name,
-      namespace,
-      creationTimestamp,
-      generation,
-      deletionTimestamp,
-      resourceVersion,
-    }),
-  );
-}
-
-function unmanaged({ metadata: { managedFields: _, ...metadata }, ...rest }: ApiObject): unknown {
-  return withoutUndefined({ ...rest, metadata });
-}
-
-function withoutUndefined(value: object): unknown {
-  return JSON.parse(JSON.stringify(value));
-}
-
-/** Lists of custom resources have their keys in the schema, by the field's name. */
-function listKeysOf({ schema }: Kind): ListKeys {
-  if (!schema) return builtInListKeys;
-  const keys = new Map<string, readonly string[]>();
-  collectKeys(schema, '', keys);
-  return (field) => keys.get(field);
-}
-
-function collectKeys(schema: Schema, field: string, keys: Map<string, readonly string[]>): void {
-  const listKeys = schema['x-kubernetes-list-map-keys'];
-  if (schema['x-kubernetes-list-type'] === 'map' && listKeys) keys.set(field, listKeys);
-  for (const [name, each] of Object.entries(schema.properties ?? {})) collectKeys(each, name, keys);
-  if (schema.items) collectKeys(schema.items, field, keys);
 }

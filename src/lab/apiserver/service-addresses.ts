@@ -1,6 +1,9 @@
 // What the server gives out to Services: cluster addresses from the service prefixes, node ports, health check ports.
+// Choosing takes nothing: what a stored Service holds is taken when it is stored.
 import { type Family, familyOf, fromBigInt, type Ip } from '../../net/address.ts';
 import { contains, type Range } from '../../net/range.ts';
+
+export type Availability = 'free' | 'in use' | 'out of range';
 
 export class ClusterAddresses {
   readonly prefixes: readonly Range[];
@@ -12,31 +15,35 @@ export class ClusterAddresses {
     this.prefixes = prefixes;
   }
 
-  /** Takes one address; undefined when none is left. */
-  allocate(family: Family): Ip | undefined {
+  get families(): Family[] {
+    return this.prefixes.map(({ family }) => family);
+  }
+
+  /** A free address; undefined when none is left. */
+  choose(family: Family): Ip | undefined {
     const prefix = this.prefixes.find((each) => each.family === family);
     if (!prefix) return undefined;
-    // The first address is the network's own; a round goes past every other once.
+    // The first address is the network's own, and IPv4's last the broadcast; a round goes past every other once.
+    const usable = prefix.last - prefix.first - (family === 'IPv4' ? 1n : 0n);
     let offset = this.#next.get(family) ?? 1n;
-    const size = prefix.last - prefix.first;
-    for (let tries = 0n; tries < size; tries++) {
+    for (let tries = 0n; tries < usable; tries++) {
       const address = fromBigInt(family, prefix.first + offset);
-      offset = offset + 1n < size ? offset + 1n : 1n;
+      offset = offset < usable ? offset + 1n : 1n;
       if (this.#used.has(address)) continue;
       this.#next.set(family, offset);
-      this.#used.add(address);
       return address;
     }
     return undefined;
   }
 
-  /** Takes this one. Answers what is in the way. */
-  take(address: Ip): 'taken' | 'in use' | 'out of range' {
-    if (!this.prefixes.some((prefix) => prefix.family === familyOf(address) && contains(prefix, address)))
-      return 'out of range';
-    if (this.#used.has(address)) return 'in use';
+  availability(address: Ip): Availability {
+    const prefix = this.prefixes.find((each) => each.family === familyOf(address));
+    if (!prefix || !contains(prefix, address)) return 'out of range';
+    return this.#used.has(address) ? 'in use' : 'free';
+  }
+
+  take(address: string): void {
     this.#used.add(address);
-    return 'taken';
   }
 
   release(address: string): void {
@@ -44,32 +51,35 @@ export class ClusterAddresses {
   }
 }
 
+/** kube-apiserver's --service-node-port-range by default. */
 const FIRST_NODE_PORT = 30_000;
 const LAST_NODE_PORT = 32_767;
 
-/** Node ports: one number may serve two protocols of one Service, never two Services. */
+/** A number belongs to one Service, whatever the protocol. */
 export class NodePorts {
-  readonly #used = new Map<string, number>();
+  readonly #used = new Set<number>();
   #next = FIRST_NODE_PORT;
 
-  allocate(protocol: string): number | undefined {
+  /** A free one that is not in `besides`; undefined when none is left. */
+  choose(besides: ReadonlySet<number>): number | undefined {
     for (let tries = FIRST_NODE_PORT; tries <= LAST_NODE_PORT; tries++) {
       const port = this.#next;
       this.#next = port === LAST_NODE_PORT ? FIRST_NODE_PORT : port + 1;
-      if (this.take(protocol, port) === 'taken') return port;
+      if (!this.#used.has(port) && !besides.has(port)) return port;
     }
     return undefined;
   }
 
-  take(protocol: string, port: number): 'taken' | 'in use' | 'out of range' {
+  availability(port: number): Availability {
     if (port < FIRST_NODE_PORT || port > LAST_NODE_PORT) return 'out of range';
-    const key = `${protocol}/${port}`;
-    if (this.#used.has(key)) return 'in use';
-    this.#used.set(key, port);
-    return 'taken';
+    return this.#used.has(port) ? 'in use' : 'free';
   }
 
-  release(protocol: string, port: number): void {
-    this.#used.delete(`${protocol}/${port}`);
+  take(port: number): void {
+    this.#used.add(port);
+  }
+
+  release(port: number): void {
+    this.#used.delete(port);
   }
 }

@@ -1,130 +1,169 @@
-// What makes a Service invalid, in kube-apiserver's words (API reference, Service v1).
+// What makes a Service invalid, in kube-apiserver's words (core/validation: ValidateService, ValidateServiceUpdate).
 import { parseIp } from '../../net/address.ts';
 import { parsePrefix } from '../../net/range.ts';
 import type { Cause } from './api-error.ts';
 import { type ApiObject, sameJson } from './api-object.ts';
+import { fieldForbidden, fieldInvalid, fieldNotSupported, fieldRequired } from './field-causes.ts';
+import { portCauses } from './service-port-validation.ts';
+import {
+  isExternallyReachable,
+  isHeadless,
+  needsClusterIp,
+  needsHealthCheckPort,
+  type ServiceSpec,
+} from './service-spec.ts';
 
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
-const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
+const POLICIES = ['Cluster', 'Local'];
 const DNS_1035 = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?$/;
+const CLASS = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
+const MAX_AFFINITY_SECONDS = 86_400;
 
-export function serviceCauses(service: ApiObject, previous: ApiObject | undefined): Cause[] {
-  const { spec, metadata } = service;
+export function serviceCauses({ spec, metadata }: ApiObject, previous: ApiObject | undefined): Cause[] {
   const causes: Cause[] = [];
-  const bad = (field: string, value: unknown, why: string) =>
-    causes.push({
-      reason: 'FieldValueInvalid',
-      field,
-      message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
-    });
-  const unsupported = (field: string, value: unknown, values: readonly string[]) => {
-    const supported = values.map((each) => JSON.stringify(each)).join(', ');
-    const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${supported}`;
-    causes.push({ reason: 'FieldValueNotSupported', field, message });
-  };
   if (!DNS_1035.test(metadata.name)) {
-    bad(
-      'metadata.name',
-      metadata.name,
-      "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-    );
+    const why =
+      "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+    causes.push(fieldInvalid('metadata.name', metadata.name, why));
   }
-  if (!TYPES.includes(spec.type)) unsupported('spec.type', spec.type, TYPES);
-  if (spec.type !== 'ExternalName' && spec.clusterIP !== 'None' && spec.ports.length === 0) {
-    causes.push({ reason: 'FieldValueRequired', field: 'spec.ports', message: 'Required value' });
-  }
-  checkPorts(spec.ports, causes, bad, unsupported);
-  for (const field of ['externalTrafficPolicy', 'internalTrafficPolicy'] as const) {
-    if (spec[field] !== undefined && !['Cluster', 'Local'].includes(spec[field]))
-      unsupported(`spec.${field}`, spec[field], ['Cluster', 'Local']);
-  }
-  if (!['None', 'ClientIP'].includes(spec.sessionAffinity))
-    unsupported('spec.sessionAffinity', spec.sessionAffinity, ['ClientIP', 'None']);
-  for (const [i, range] of (spec.loadBalancerSourceRanges ?? []).entries()) {
-    if (parsePrefix(String(range).trim()).kind === 'malformed')
-      bad(
-        `spec.loadBalancerSourceRanges[${i}]`,
-        range,
-        'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
-      );
-  }
-  for (const [i, address] of (spec.externalIPs ?? []).entries()) {
-    if (parseIp(String(address)).kind === 'malformed')
-      bad(`spec.externalIPs[${i}]`, address, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)');
-  }
-  if (spec.type !== 'LoadBalancer' && spec.loadBalancerClass !== undefined) {
-    causes.push({
-      reason: 'FieldValueForbidden',
-      field: 'spec.loadBalancerClass',
-      message: "Forbidden: may only be used when `type` is 'LoadBalancer'",
-    });
-  }
-  if (previous) checkImmutable(spec, previous.spec, bad);
+  causes.push(...typeCauses(spec), ...portCauses(spec), ...policyCauses(spec), ...addressCauses(spec));
+  if (previous) causes.push(...updateCauses(spec, previous.spec));
   return causes;
 }
 
-type Bad = (field: string, value: unknown, why: string) => void;
-type Unsupported = (field: string, value: unknown, values: readonly string[]) => void;
-
-// biome-ignore lint/suspicious/noExplicitAny: a client's JSON, read field by field
-function checkPorts(ports: any[], causes: Cause[], bad: Bad, unsupported: Unsupported): void {
-  const names = new Set<string>();
-  const numbers = new Set<string>();
-  const duplicate = (field: string, value: unknown) =>
-    causes.push({
-      reason: 'FieldValueDuplicate',
-      field,
-      message: `Duplicate value: ${JSON.stringify(value)}`,
-    });
-  for (const [i, { name, port, protocol, nodePort, targetPort }] of ports.entries()) {
-    const at = `spec.ports[${i}]`;
-    if (name === undefined && ports.length > 1)
-      causes.push({ reason: 'FieldValueRequired', field: `${at}.name`, message: 'Required value' });
-    if (name !== undefined && !DNS_LABEL.test(name))
-      bad(
-        `${at}.name`,
-        name,
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'",
+function typeCauses(spec: ServiceSpec): Cause[] {
+  const { type = '', clusterIPs = [], externalName } = spec;
+  if (!TYPES.includes(type)) return [fieldNotSupported('spec.type', type, TYPES)];
+  const causes: Cause[] = [];
+  if (isHeadless(spec) && (type === 'LoadBalancer' || type === 'NodePort'))
+    causes.push(fieldInvalid('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${type} services`));
+  if (type === 'ExternalName') {
+    if (clusterIPs.length > 0)
+      causes.push(fieldForbidden('spec.clusterIPs', 'may not be set for ExternalName services'));
+    if (!externalName) causes.push(fieldRequired('spec.externalName'));
+    else if (!SUBDOMAIN.test(externalName))
+      causes.push(
+        fieldInvalid(
+          'spec.externalName',
+          externalName,
+          "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
+        ),
       );
-    if (name !== undefined && names.has(name)) duplicate(`${at}.name`, name);
-    names.add(name);
-    if (!isPort(port)) bad(`${at}.port`, port ?? 0, 'must be between 1 and 65535, inclusive');
-    if (!PROTOCOLS.includes(protocol)) unsupported(`${at}.protocol`, protocol, PROTOCOLS);
-    if (typeof targetPort === 'number' && !isPort(targetPort))
-      bad(`${at}.targetPort`, targetPort, 'must be between 1 and 65535, inclusive');
-    if (nodePort !== undefined && nodePort !== 0 && !isPort(nodePort))
-      bad(`${at}.nodePort`, nodePort, 'must be between 1 and 65535, inclusive');
-    if (numbers.has(`${protocol}/${port}`)) duplicate(at, { port, protocol });
-    numbers.add(`${protocol}/${port}`);
   }
+  if (type === 'LoadBalancer') {
+    if (spec.loadBalancerClass !== undefined && !CLASS.test(spec.loadBalancerClass))
+      causes.push(
+        fieldInvalid(
+          'spec.loadBalancerClass',
+          spec.loadBalancerClass,
+          "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+        ),
+      );
+  } else {
+    const only = "may only be used when `type` is 'LoadBalancer'";
+    if (spec.loadBalancerClass !== undefined) causes.push(fieldForbidden('spec.loadBalancerClass', only));
+    if (spec.allocateLoadBalancerNodePorts !== undefined)
+      causes.push(fieldForbidden('spec.allocateLoadBalancerNodePorts', only));
+    if ((spec.loadBalancerSourceRanges ?? []).length > 0)
+      causes.push(fieldForbidden('spec.loadBalancerSourceRanges', only));
+  }
+  return causes;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a client's JSON, read field by field
-function checkImmutable(spec: any, before: any, bad: Bad): void {
-  const hasAddress = (each: { clusterIP?: string }) => each.clusterIP !== undefined && each.clusterIP !== '';
-  if (
-    before.type !== 'ExternalName' &&
-    spec.type !== 'ExternalName' &&
-    hasAddress(before) &&
-    spec.clusterIP !== before.clusterIP
-  ) {
-    bad('spec.clusterIPs[0]', spec.clusterIP, 'may not change once set');
+function policyCauses(spec: ServiceSpec): Cause[] {
+  const causes: Cause[] = [];
+  const { externalTrafficPolicy, internalTrafficPolicy, sessionAffinity = '', sessionAffinityConfig } = spec;
+  if (externalTrafficPolicy !== undefined && !isExternallyReachable(spec))
+    causes.push(
+      fieldInvalid(
+        'spec.externalTrafficPolicy',
+        externalTrafficPolicy,
+        'may only be set for externally-accessible services',
+      ),
+    );
+  else if (externalTrafficPolicy !== undefined && !POLICIES.includes(externalTrafficPolicy))
+    causes.push(fieldNotSupported('spec.externalTrafficPolicy', externalTrafficPolicy, POLICIES));
+  if (internalTrafficPolicy !== undefined && !POLICIES.includes(internalTrafficPolicy))
+    causes.push(fieldNotSupported('spec.internalTrafficPolicy', internalTrafficPolicy, POLICIES));
+  const { ipFamilyPolicy } = spec;
+  const stacks = ['PreferDualStack', 'RequireDualStack', 'SingleStack'];
+  if (ipFamilyPolicy !== undefined && !stacks.includes(ipFamilyPolicy))
+    causes.push(fieldNotSupported('spec.ipFamilyPolicy', ipFamilyPolicy, stacks));
+  for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
+    if (!['IPv4', 'IPv6'].includes(family))
+      causes.push(fieldNotSupported(`spec.ipFamilies[${i}]`, family, ['IPv4', 'IPv6']));
   }
-  if (
-    before.type === 'LoadBalancer' &&
-    spec.type === 'LoadBalancer' &&
-    !sameJson(before.loadBalancerClass, spec.loadBalancerClass)
-  ) {
-    bad('spec.loadBalancerClass', spec.loadBalancerClass, 'may not change once set');
+  if (!['ClientIP', 'None'].includes(sessionAffinity))
+    causes.push(fieldNotSupported('spec.sessionAffinity', sessionAffinity, ['ClientIP', 'None']));
+  const seconds = sessionAffinityConfig?.clientIP?.timeoutSeconds;
+  if (seconds !== undefined && !(seconds > 0 && seconds <= MAX_AFFINITY_SECONDS)) {
+    const field = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+    causes.push(fieldInvalid(field, seconds, `must be greater than 0 and less than ${MAX_AFFINITY_SECONDS}`));
   }
-  const needsCheck = (each: { type: string; externalTrafficPolicy?: string }) =>
-    each.type === 'LoadBalancer' && each.externalTrafficPolicy === 'Local';
-  if (needsCheck(before) && needsCheck(spec) && before.healthCheckNodePort !== spec.healthCheckNodePort) {
-    bad('spec.healthCheckNodePort', spec.healthCheckNodePort, 'field is immutable');
-  }
+  if (spec.healthCheckNodePort !== undefined && !needsHealthCheckPort(spec))
+    causes.push(
+      fieldInvalid(
+        'spec.healthCheckNodePort',
+        spec.healthCheckNodePort,
+        "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+      ),
+    );
+  return causes;
 }
 
-function isPort(value: unknown): boolean {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
+const BAD_CIDR = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
+const BAD_IP = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
+/** Addresses that are nobody's to serve, as validation.ValidateNonSpecialIP has them. */
+const SPECIAL: readonly (readonly [pattern: RegExp, why: string])[] = [
+  [/^(0\.0\.0\.0|::)$/, 'may not be unspecified (0.0.0.0 or ::)'],
+  [/^(127\.|::1$)/, 'may not be in the loopback range (127.0.0.0/8, ::1/128)'],
+  [/^(169\.254\.|fe[89ab])/, 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'],
+  [/^(224\.0\.0\.|ff.2:)/, 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'],
+];
+
+function addressCauses({ loadBalancerSourceRanges = [], externalIPs = [] }: ServiceSpec): Cause[] {
+  const ranges = loadBalancerSourceRanges.flatMap((range, i) => {
+    const text = String(range).trim();
+    const known = text.includes('/') && parsePrefix(text).kind === 'parsed';
+    return known ? [] : [fieldInvalid(`spec.loadBalancerSourceRanges[${i}]`, range, BAD_CIDR)];
+  });
+  const addresses = externalIPs.flatMap((address, i) => {
+    const field = `spec.externalIPs[${i}]`;
+    if (parseIp(String(address)).kind === 'malformed') return [fieldInvalid(field, address, BAD_IP)];
+    return SPECIAL.filter(([pattern]) => pattern.test(address)).map(([, why]) =>
+      fieldInvalid(field, address, why),
+    );
+  });
+  return [...ranges, ...addresses];
+}
+
+function updateCauses(spec: ServiceSpec, before: ServiceSpec): Cause[] {
+  const causes: Cause[] = [];
+  if (needsClusterIp(spec) && needsClusterIp(before)) causes.push(...addressUpdateCauses(spec, before));
+  if (before.type === 'LoadBalancer' && spec.type === 'LoadBalancer') {
+    if (!sameJson(before.loadBalancerClass, spec.loadBalancerClass))
+      causes.push(fieldInvalid('spec.loadBalancerClass', spec.loadBalancerClass, 'may not change once set'));
+  }
+  const checked = needsHealthCheckPort(before) && needsHealthCheckPort(spec);
+  if (checked && before.healthCheckNodePort !== spec.healthCheckNodePort)
+    causes.push(fieldInvalid('spec.healthCheckNodePort', spec.healthCheckNodePort, 'field is immutable'));
+  return causes;
+}
+
+function addressUpdateCauses(spec: ServiceSpec, before: ServiceSpec): Cause[] {
+  const { clusterIPs = [], ipFamilies = [] } = spec;
+  const [had = [], families = []] = [before.clusterIPs, before.ipFamilies];
+  const fixed = 'may not change once set';
+  if (had.length > 0 && clusterIPs[0] !== had[0])
+    return [fieldInvalid('spec.clusterIPs[0]', clusterIPs, fixed)];
+  if (ipFamilies.length > 0 && families.length > 0 && ipFamilies[0] !== families[0])
+    return [fieldInvalid('spec.ipFamilies[0]', ipFamilies, fixed)];
+  if (had.length > 1 && clusterIPs.length > 1 && clusterIPs[1] !== had[1])
+    return [fieldInvalid('spec.clusterIPs[1]', clusterIPs, fixed)];
+  if (had.length > 1 && clusterIPs.length === 1 && spec.ipFamilyPolicy !== 'SingleStack') {
+    const why = 'must be `SingleStack` to release the secondary cluster IP';
+    return [fieldInvalid('spec.ipFamilyPolicy', spec.ipFamilyPolicy, why)];
+  }
+  return [];
 }

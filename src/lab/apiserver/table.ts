@@ -6,7 +6,12 @@ export function wantsTable(accept: string | undefined): boolean {
   return accept?.includes('as=Table') ?? false;
 }
 
-export function tableOf({ columns }: Kind, objects: readonly ApiObject[], metadata: object): object {
+export function tableOf(
+  { columns }: Kind,
+  objects: readonly ApiObject[],
+  metadata: object,
+  now: Date,
+): object {
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
@@ -20,8 +25,8 @@ export function tableOf({ columns }: Kind, objects: readonly ApiObject[], metada
     })),
     rows: objects.map((object) => ({
       cells: columns.map(({ value, type }) => {
-        const cell = value(object);
-        return cell === undefined ? (type === 'integer' ? null : '') : cell;
+        const cell = value(object, now);
+        return cell === undefined ? (type === 'string' ? '' : null) : cell;
       }),
       object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata },
     })),

@@ -1,4 +1,5 @@
 // A certificate for the lab's API server, made at each start; it is its own authority.
+import { isIP } from 'node:net';
 import selfsigned from 'selfsigned';
 
 export interface Certificate {
@@ -9,13 +10,13 @@ export interface Certificate {
 /** subjectAltName types (RFC 5280 §4.2.1.6) */
 const DNS_NAME = 2;
 const IP_ADDRESS = 7;
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
-/** An ECDSA certificate for these IP addresses and for localhost. */
-export async function makeCertificate(addresses: readonly string[]): Promise<Certificate> {
-  const altNames = [
-    { type: DNS_NAME, value: 'localhost' } as const,
-    ...addresses.map((ip) => ({ type: IP_ADDRESS, ip }) as const),
-  ];
+/** An ECDSA certificate for these addresses and host names, and for the loopback ones. */
+export async function makeCertificate(names: readonly string[]): Promise<Certificate> {
+  const altNames = [...new Set([...LOOPBACK, ...names])].map((name) =>
+    isIP(name) > 0 ? ({ type: IP_ADDRESS, ip: name } as const) : ({ type: DNS_NAME, value: name } as const),
+  );
   const pems = await selfsigned.generate([{ name: 'commonName', value: 'fairlead-lab' }], {
     keyType: 'ec',
     curve: 'P-256',

@@ -1,48 +1,66 @@
 // Provider for the local network: addresses from pools. The agents do the rest from the Service's status.
 import type { AddressPool } from '../../api/pool.ts';
 import type { ServiceRequest } from '../../api/service.ts';
-import { Allocator, type PoolCounts, type RefusalReason } from '../../ipam/allocator.ts';
-import type { Outcome, Provider } from '../provider.ts';
+import { Allocator, type Holding, type PoolCounts } from '../../ipam/allocator.ts';
+import { explain, type RefusalReason } from '../../ipam/refusal.ts';
+import type { Ingress, Outcome, Provider } from '../provider.ts';
 
-/** Reasons that only the user can mend; the others pass when an address or a pool appears. */
-const USER_ERRORS: readonly RefusalReason[] = ['UnknownPool', 'AddressNotInPool', 'NoMatchingPool'];
+/** Reasons that pass when an address or a pool appears; the others only the user can mend. */
+const PASSING: readonly RefusalReason[] = ['NoPools', 'PoolExhausted', 'AddressInUse'];
 
+// Allocation is one synchronous step: requests are served whole and in the order in which they are made.
 export class L2Provider implements Provider {
   readonly #allocator = new Allocator();
   readonly #owned = new Set<string>();
+  readonly #listeners = new Set<(key: string) => void>();
 
-  setPools(pools: readonly AddressPool[]): void {
-    this.#allocator.setPools(pools);
+  /** `setAside`: names of pools that are not valid now: they give nothing, but who has an address there keeps it. */
+  setPools(pools: readonly AddressPool[], setAside: ReadonlySet<string>): void {
+    this.#allocator.setPools(pools, setAside);
+    this.#tell();
   }
 
   counts(pool: string): PoolCounts | undefined {
     return this.#allocator.counts(pool);
   }
 
-  async adopt(requests: readonly ServiceRequest[]): Promise<void> {
-    for (const request of requests) {
-      this.#allocator.restore(request);
-      this.#owned.add(request.key);
-    }
+  async keep(request: ServiceRequest): Promise<Ingress> {
+    this.#owned.add(request.key);
+    const holding = this.#allocator.keep(request);
+    this.#tell();
+    return ingressOf(holding);
   }
 
-  // Allocation is one synchronous step: requests are served whole and in the order in which they are made.
   async ensure(request: ServiceRequest): Promise<Outcome> {
     this.#owned.add(request.key);
     const result = this.#allocator.allocate(request);
-    if (result.kind === 'allocated')
-      return { kind: 'done', addresses: result.addresses, source: result.pool };
-    const { reason, message, held, pool } = result;
-    const kind = USER_ERRORS.includes(reason) ? 'refused' : 'pending';
-    return { kind, reason, message, addresses: held, ...(pool === undefined ? {} : { source: pool }) };
+    this.#tell();
+    if (result.kind === 'allocated') return { kind: 'done', ...ingressOf(result) };
+    const { reason } = result.refusal;
+    const kind = PASSING.includes(reason) ? 'pending' : 'refused';
+    return { kind, reason, message: explain(result.refusal), ...ingressOf(result) };
   }
 
-  async remove(key: string): Promise<boolean> {
+  async remove(key: string): Promise<void> {
     this.#owned.delete(key);
-    return this.#allocator.release(key);
+    this.#allocator.release(key);
+    this.#tell();
   }
 
   async listOwned(): Promise<readonly string[]> {
-    return [...this.#owned].filter((key) => this.#allocator.holds(key).length > 0);
+    return [...this.#owned].filter((key) => this.#allocator.holds(key).addresses.length > 0);
   }
+
+  subscribe(listener: (key: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #tell(): void {
+    for (const key of this.#allocator.drainChanged()) for (const listener of this.#listeners) listener(key);
+  }
+}
+
+function ingressOf({ addresses, pools }: Holding): Ingress {
+  return pools.length === 0 ? { addresses } : { addresses, source: pools.join(',') };
 }

@@ -1,0 +1,36 @@
+// Which addresses one node announces, and where: the elections of all addresses, as one value.
+import type { Advertisement } from '../api/advertisement.ts';
+import type { NodeObject } from '../kube/objects.ts';
+import type { Membership } from '../membership/membership.ts';
+import type { Ip } from '../net/address.ts';
+import type { AnnouncedAddress } from './announced-addresses.ts';
+import { type CandidateNode, electOwner, type InterfaceChoice } from './election.ts';
+
+/** Nodes with this label take no traffic from load balancers (kubernetes.io well-known labels). */
+const EXCLUDED_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers';
+
+export function candidateNodes(nodes: Iterable<NodeObject>, membership: Membership): CandidateNode[] {
+  return [...nodes].map(({ metadata: { name, labels = {} } }) => ({
+    name,
+    labels,
+    ineligible: !membership.isAlive(name)
+      ? 'the node is not Ready'
+      : labels[EXCLUDED_LABEL] !== undefined
+        ? `the node has the label ${EXCLUDED_LABEL}`
+        : undefined,
+  }));
+}
+
+export function ownedAddresses(
+  announced: Iterable<AnnouncedAddress>,
+  advertisements: readonly Advertisement[],
+  nodes: readonly CandidateNode[],
+  nodeName: string,
+): Map<Ip, InterfaceChoice> {
+  const owned = new Map<Ip, InterfaceChoice>();
+  for (const each of announced) {
+    const { owner, interfaces } = electOwner(each, advertisements, nodes);
+    if (owner === nodeName) owned.set(each.address, interfaces);
+  }
+  return owned;
+}

@@ -1,0 +1,136 @@
+// The announcing half of an agent: elections from what the API server says, answers on this node's interfaces.
+import { type Advertisement, readAdvertisement } from '../api/advertisement.ts';
+import { checkPools } from '../api/pool.ts';
+import type { ServiceClasses } from '../api/service.ts';
+import { type AnnouncedPool, announcedAddresses } from '../arp/announced-addresses.ts';
+import { Announcer } from '../arp/announcer.ts';
+import type { InterfaceChoice } from '../arp/election.ts';
+import { arpMetrics } from '../arp/metrics.ts';
+import { candidateNodes, ownedAddresses } from '../arp/ownership.ts';
+import { systemClock } from '../clock/clock.ts';
+import type { KubeObject, ServiceObject } from '../kube/objects.ts';
+import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NODES } from '../kube/resources.ts';
+import { NodeReadiness } from '../membership/membership.ts';
+import type { Ip } from '../net/address.ts';
+import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
+import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
+import { openPacketSocket } from '../sockets/open-packet-socket.ts';
+import type { Followed, Process } from './processes.ts';
+
+export interface AnnouncingOptions {
+  readonly nodeName: string;
+  readonly classes: ServiceClasses;
+  readonly excludeInterfaces: RegExp;
+}
+
+export interface AnnouncingHalf {
+  /** Whether it has done its work once, from whole lists. */
+  readonly synced: boolean;
+  /** Falls silent for what is no longer ours. */
+  withdraw(): void;
+  /** Answers for what is ours, as far as this node `serves` it. */
+  announce(serves: (address: Ip) => boolean): void;
+  close(): void;
+}
+
+/** Rejects when the interfaces cannot be read. */
+export async function startAnnouncing(
+  agent: Process,
+  services: Followed<ServiceObject>,
+  options: AnnouncingOptions,
+  onChange: () => void,
+): Promise<AnnouncingHalf> {
+  const { log } = agent;
+  const announcer = new Announcer({
+    open: openPacketSocket,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    metrics: arpMetrics(agent.registry),
+    right: { holds: () => true },
+    excluded: options.excludeInterfaces,
+  });
+  const interfaces = await watchInterfaces({
+    open: openNetlinkSocket,
+    clock: systemClock,
+    onChange: (found) => announcer.setInterfaces(found),
+    onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
+  });
+
+  const nodes = agent.follow(NODES);
+  const pools = agent.follow(IP_ADDRESS_POOLS);
+  const advertisements = agent.follow(L2_ADVERTISEMENTS);
+  let stale = true;
+  let synced = false;
+  const onInput = () => {
+    stale = true;
+    onChange();
+  };
+  for (const { store } of [services, nodes, pools, advertisements]) store.subscribe(onInput);
+  Promise.all([services, nodes, pools, advertisements].map((each) => each.synced)).then(() => {
+    synced = true;
+    onInput();
+  });
+
+  const membership = new NodeReadiness(nodes.store);
+  let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
+  let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
+  const elect = () => {
+    if (!stale || !synced) return;
+    stale = false;
+    const wanted = announcedAddresses(
+      services.store.values(),
+      poolsOf(pools.store.values()),
+      options.classes,
+    );
+    const candidates = candidateNodes(nodes.store.values(), membership);
+    owned = ownedAddresses(
+      wanted.values(),
+      advertisementsOf(advertisements.store.values()),
+      candidates,
+      options.nodeName,
+    );
+  };
+  const tell = (now: ReadonlyMap<Ip, InterfaceChoice>) => {
+    for (const address of announced.keys()) if (!now.has(address)) log.info({ address }, 'withdrawn');
+    for (const address of now.keys()) if (!announced.has(address)) log.info({ address }, 'announced');
+    announced = now;
+    announcer.reconcile(now);
+  };
+  return {
+    get synced() {
+      return synced;
+    },
+    withdraw() {
+      elect();
+      const kept = [...announced].filter(([address]) => owned.has(address));
+      if (kept.length < announced.size) tell(new Map(kept));
+    },
+    announce(serves) {
+      tell(new Map([...owned].filter(([address]) => serves(address))));
+    },
+    close() {
+      interfaces.close();
+      announcer.close();
+    },
+  };
+}
+
+/** Pools that are set aside are there by name: who has an address from them keeps it, and it is announced on. */
+function poolsOf(objects: Iterable<KubeObject>): AnnouncedPool[] {
+  const all = [...objects];
+  const { pools } = checkPools(all);
+  const valid = new Set(pools.map(({ name }) => name));
+  const aside = all
+    .filter(({ metadata }) => !valid.has(metadata.name))
+    .map(({ metadata: { name, labels = {} } }) => ({ name, labels, ranges: [] }));
+  return [...pools, ...aside];
+}
+
+/** Advertisements that are not valid say nothing; the controller tells why in their conditions. */
+function advertisementsOf(objects: Iterable<KubeObject>): Advertisement[] {
+  return [...objects].flatMap((object) => {
+    const read = readAdvertisement(object);
+    return read.kind === 'valid' ? [read.value] : [];
+  });
+}

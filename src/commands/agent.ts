@@ -1,0 +1,131 @@
+// `fairlead agent`: on one node, announces the addresses that this node owns and forwards Service traffic.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
+import { systemClock } from '../clock/clock.ts';
+import { SERVICES } from '../kube/resources.ts';
+import { serveHttp } from '../observe/http-server.ts';
+import { startAnnouncing } from './agent-announcing.ts';
+import { startForwarding } from './agent-forwarding.ts';
+import { bindAddress, type CommonOptions, processCommand } from './options.ts';
+import { type Process, startProcess } from './processes.ts';
+import { runUntilSignal } from './run-until-signal.ts';
+
+interface AgentOptions extends CommonOptions {
+  readonly nodeName: string;
+  readonly announce: boolean;
+  readonly proxy: boolean;
+  readonly excludeInterfaces: RegExp;
+  readonly metricsBindAddress: string;
+  readonly healthzBindAddress: string;
+}
+
+/** Milliseconds until what failed is tried again. */
+const RETRY = 1_000;
+
+export function agentCommand(): Command {
+  return processCommand('agent', 'announces and forwards on one node (DaemonSet)')
+    .requiredOption(
+      '--node-name <name>',
+      'the Node object of this machine (or NODE_NAME)',
+      process.env.NODE_NAME,
+    )
+    .option('--no-announce', 'forward only: do not answer ARP or NDP')
+    .option('--no-proxy', 'announce only: leave forwarding to another service proxy')
+    .addOption(
+      new Option('--exclude-interfaces <regex>', 'names of interfaces never announced on')
+        .argParser(regularExpression)
+        .default(new RegExp(DEFAULT_EXCLUDED), DEFAULT_EXCLUDED),
+    )
+    .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
+    .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256')
+    .action((options: AgentOptions) => runUntilSignal((signal) => runAgent(options, signal)));
+}
+
+function regularExpression(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`Write a regular expression: ${(error as SyntaxError).message}.`);
+  }
+}
+
+async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const agent = await startProcess('agent', options, signal);
+  const services = agent.follow(SERVICES);
+  const changes = new Changes(signal);
+  const onChange = () => changes.notice();
+  const state = { ready: false, problem: undefined as string | undefined };
+  servePages(agent, options, state, signal);
+
+  const classes = { classes: new Set(options.lbClass), classless: options.classless };
+  const [forwarding, announcing] = await Promise.all([
+    options.proxy ? startForwarding(agent, services, options.nodeName, onChange) : undefined,
+    options.announce ? startAnnouncing(agent, services, { ...options, classes }, onChange) : undefined,
+  ]);
+  while (!signal.aborted) {
+    changes.begin();
+    try {
+      // Silence first, then rules, then answers: an address is never answered for without its rules.
+      announcing?.withdraw();
+      await forwarding?.sync();
+      announcing?.announce((address) => forwarding?.serves(address) ?? true);
+      state.problem = undefined;
+      if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
+        state.ready = true;
+        agent.log.info({ milliseconds: Math.round(performance.now()) }, 'ready');
+      }
+    } catch (error) {
+      const { message } = error as Error; // NetlinkError, or nft's words
+      if (state.problem !== message)
+        agent.log.error({ error: message }, 'bringing this node up to date failed; will try again');
+      state.problem = message;
+      systemClock.setTimer(RETRY, onChange);
+    }
+    await changes.next();
+  }
+  announcing?.close();
+  forwarding?.close();
+  await agent.stopped();
+}
+
+function servePages(
+  { registry, log }: Process,
+  { metricsBindAddress, healthzBindAddress }: AgentOptions,
+  state: { readonly ready: boolean; readonly problem: string | undefined },
+  signal: AbortSignal,
+): void {
+  const health = () => ({
+    healthy: state.problem === undefined,
+    detail: { ready: state.ready, ...(state.problem === undefined ? {} : { problem: state.problem }) },
+  });
+  const pages = { registry, health, clock: systemClock, log, signal };
+  for (const [flag, address] of [
+    ['--metrics-bind-address', metricsBindAddress],
+    ['--healthz-bind-address', healthzBindAddress],
+  ] as const) {
+    serveHttp({ ...pages, flag, address }).catch((error) => log.error({ error }, 'serving pages failed'));
+  }
+}
+
+/** Gathers changes while one round of work is under way, for the next. */
+class Changes {
+  #noticed = Promise.withResolvers<void>();
+
+  constructor(signal: AbortSignal) {
+    signal.addEventListener('abort', () => this.notice());
+  }
+
+  notice(): void {
+    this.#noticed.resolve();
+  }
+
+  /** What is noticed from now on asks for another round. */
+  begin(): void {
+    this.#noticed = Promise.withResolvers();
+  }
+
+  /** Resolves when there is something to do. */
+  next(): Promise<void> {
+    return this.#noticed.promise;
+  }
+}

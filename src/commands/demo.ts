@@ -1,0 +1,122 @@
+// The main job, shown: a Service gets an address, answers on it, and survives the loss of the node that announced it.
+import { mkdirSync } from 'node:fs';
+import { type Cluster, startCluster } from '../lab/cluster.ts';
+import { plugIn } from '../lab/network.ts';
+import { type Report, Reporter, timeline } from './demo-report.ts';
+import {
+  createPool,
+  createService,
+  failover,
+  firstAnswers,
+  otherFrontends,
+  release,
+  type Stage,
+  spread,
+} from './demo-steps.ts';
+import { WireObserver } from './demo-wire.ts';
+
+export interface DemoOptions {
+  readonly keep: boolean;
+  readonly json: boolean;
+  readonly nodes: number;
+}
+
+/** What is known outside of the lab's namespaces only. */
+export interface HostView {
+  /** A process that is in them, by the host's count. */
+  readonly pid: number;
+  /** Whether they include a user namespace. */
+  readonly userNamespace: boolean;
+}
+
+/** In the lab's own mount namespace: it is gone when the lab is. */
+const FOLDER = '/run/fairlead-lab';
+const PODS_A_NODE = 2;
+/** Of a shell's command that SIGINT ended. */
+const STOPPED_STATUS = 130;
+
+/** Returns the exit status: 0 only where every step was observed. */
+export async function runDemo(options: DemoOptions, host: HostView): Promise<number> {
+  const stop = Promise.withResolvers<'stopped'>();
+  for (const signal of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(signal, () => stop.resolve('stopped'));
+  mkdirSync(FOLDER);
+  const reporter = new Reporter();
+  const closing: (() => Promise<void>)[] = [];
+  const report = await Promise.race([perform(options, reporter, closing), stop.promise]);
+  if (report !== 'stopped') {
+    console.log(options.json ? JSON.stringify(report) : timeline(report));
+    if (options.keep && report.ok) {
+      console.error(howToReach(host));
+      await stop.promise;
+    }
+  }
+  for (const close of closing.reverse()) await close();
+  if (report !== 'stopped') return report.ok ? 0 : 1;
+  console.error('fairlead: stopped; nothing is left behind');
+  return STOPPED_STATUS;
+}
+
+/** `closing` gathers what is to be closed, in the order of its making. */
+async function perform(
+  { nodes, keep }: DemoOptions,
+  reporter: Reporter,
+  closing: (() => Promise<void>)[],
+): Promise<Report> {
+  try {
+    const stage = await setUp(nodes, reporter, closing);
+    await createPool(stage);
+    const shown = await createService(stage);
+    const owner = await firstAnswers(stage, shown);
+    await spread(stage, shown);
+    await otherFrontends(stage, shown);
+    await failover(stage, shown, owner);
+    if (keep) plugIn(owner);
+    else await release(stage, shown);
+    return reporter.report();
+  } catch (error) {
+    const last = reporter.steps.at(-1);
+    const { message } = error as Error; // the lab throws nothing else
+    return reporter.report({ after: last?.name ?? 'the start', problem: message });
+  }
+}
+
+async function setUp(nodes: number, reporter: Reporter, closing: (() => Promise<void>)[]): Promise<Stage> {
+  const began = performance.now();
+  const onProgress = (what: string) => reporter.progress(what);
+  const cluster: Cluster = await startCluster({ nodes, podsANode: PODS_A_NODE, folder: FOLDER, onProgress });
+  closing.push(() => cluster.close());
+  const { plan } = cluster;
+  const [firstNode] = plan.nodes;
+  const wire = new WireObserver(plan.client);
+  closing.push(async () => wire.close());
+  onProgress('starting the controller and the agents');
+  const [client, pod] = await Promise.all([
+    cluster.requesterIn(plan.client.name),
+    cluster.requesterIn(firstNode?.pods[0]?.name ?? ''),
+    cluster.startController(),
+    ...plan.nodes.map((node) => cluster.startAgent(node)),
+  ]);
+  const pods = plan.nodes.length * PODS_A_NODE;
+  reporter.step({
+    name: 'lab',
+    what: `a LAN with a control plane, ${plan.nodes.length} nodes, ${pods} pods and a client; the controller and an agent a node run`,
+    observed: { nodes: plan.nodes.map(({ name }) => name), pods },
+    milliseconds: performance.now() - began,
+  });
+  return { cluster, client, pod, wire, reporter };
+}
+
+function howToReach({ pid, userNamespace }: HostView): string {
+  return `
+The lab stays up until Ctrl-C. A shell in it, from another terminal:
+
+  nsenter --target ${pid} ${userNamespace ? '--user --preserve-credentials ' : ''}--mount --net
+
+and in that shell:
+
+  export KUBECONFIG=${FOLDER}/kubeconfig; kubectl get services    # the cluster
+  ip netns exec client curl http://192.0.2.200/                   # as the client on the LAN
+  ip netns exec node-1 nft list table inet fairlead               # as a node
+  less ${FOLDER}/controller.log                                   # what everybody logs
+`;
+}

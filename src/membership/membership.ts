@@ -1,0 +1,26 @@
+// Which nodes live. Today the API server's word; a faster detector takes its place behind the same face.
+
+export interface Membership {
+  isAlive(node: string): boolean;
+}
+
+/** As much of a Node object as counts here: this room and kube/ do not know each other. */
+interface NodeState {
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+}
+
+/** A node lives while the API server says that it is Ready. */
+export class NodeReadiness implements Membership {
+  readonly #nodes: { get(name: string): NodeState | undefined };
+
+  constructor(nodes: { get(name: string): NodeState | undefined }) {
+    this.#nodes = nodes;
+  }
+
+  isAlive(node: string): boolean {
+    const conditions = this.#nodes.get(node)?.status?.conditions ?? [];
+    return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+  }
+}

@@ -1,0 +1,125 @@
+// The schemas that the API server has of our kinds, held to what the readers know and the issue promises.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { load } from 'js-yaml';
+import { describe, expect, it } from 'vitest';
+import { ADVERTISEMENT_FIELDS, PREFERRED_NODE_FIELDS } from '../../src/api/advertisement.ts';
+import { POOL_ALLOCATION_FIELDS, POOL_FIELDS } from '../../src/api/pool.ts';
+
+interface Schema {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly additionalProperties?: Schema;
+  readonly enum?: readonly string[];
+}
+
+interface Definition {
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly group: string;
+    readonly scope: string;
+    readonly names: { readonly kind: string; readonly plural: string };
+    readonly versions: readonly {
+      readonly name: string;
+      readonly served: boolean;
+      readonly storage: boolean;
+      readonly subresources: object;
+      readonly additionalPrinterColumns: readonly { readonly name: string; readonly jsonPath: string }[];
+      readonly schema: { readonly openAPIV3Schema: Schema };
+    }[];
+  };
+}
+
+function definition(plural: string): Definition {
+  const file = join(import.meta.dirname, `../../deploy/crds/${plural}.yaml`);
+  return load(readFileSync(file, 'utf8')) as Definition; // a broken shape fails the tests below
+}
+
+/** The schema at a path such as `spec.serviceAllocation.namespaces[]`. */
+function at(plural: string, path: string): Schema {
+  let schema = definition(plural).spec.versions[0]?.schema.openAPIV3Schema;
+  for (const part of path.split('.')) {
+    schema = schema?.properties?.[part.replace('[]', '')];
+    if (part.endsWith('[]')) schema = schema?.items;
+  }
+  return schema ?? expect.fail(`${plural} has no ${path}`);
+}
+
+function fields(plural: string, path: string): string[] {
+  return Object.keys(at(plural, path).properties ?? {}).sort();
+}
+
+const POOLS = 'ipaddresspools';
+const ADVERTISEMENTS = 'l2advertisements';
+
+describe.each([
+  [POOLS, 'IPAddressPool'],
+  [ADVERTISEMENTS, 'L2Advertisement'],
+])('the definition of %s', (plural, kind) => {
+  const { metadata, spec } = definition(plural);
+
+  it('is cluster-scoped fairlead.dev/v1alpha1 with a status subresource', () => {
+    expect(metadata.name).toBe(`${plural}.fairlead.dev`);
+    expect(spec).toMatchObject({ group: 'fairlead.dev', scope: 'Cluster', names: { kind, plural } });
+    expect(spec.versions).toHaveLength(1);
+    expect(spec.versions[0]).toMatchObject({
+      name: 'v1alpha1',
+      served: true,
+      storage: true,
+      subresources: { status: {} },
+    });
+  });
+
+  it('shows in its columns whether the object is valid, and how old it is', () => {
+    const columns = spec.versions[0]?.additionalPrinterColumns.map(({ name }) => name);
+    expect(columns).toEqual(expect.arrayContaining(['Valid', 'Age']));
+  });
+
+  it('has conditions as metav1 has them', () => {
+    expect(fields(plural, 'status.conditions[]')).toEqual(
+      ['lastTransitionTime', 'message', 'observedGeneration', 'reason', 'status', 'type'].sort(),
+    );
+  });
+});
+
+describe('the schema', () => {
+  it.each([
+    [POOLS, 'spec', POOL_FIELDS],
+    [POOLS, 'spec.serviceAllocation', POOL_ALLOCATION_FIELDS],
+    [ADVERTISEMENTS, 'spec', ADVERTISEMENT_FIELDS],
+    [ADVERTISEMENTS, 'spec.preferredNodeSelectors[]', PREFERRED_NODE_FIELDS],
+  ])('of %s has under %s the fields that the reader knows', (plural, path, known) => {
+    expect(fields(plural, path)).toEqual([...known].sort());
+  });
+
+  it.each([
+    [POOLS, 'spec.serviceAllocation.namespaceSelectors[]'],
+    [POOLS, 'spec.serviceAllocation.serviceSelectors[]'],
+    [ADVERTISEMENTS, 'spec.ipAddressPoolSelectors[]'],
+    [ADVERTISEMENTS, 'spec.nodeSelectors[]'],
+    [ADVERTISEMENTS, 'spec.serviceSelectors[]'],
+    [ADVERTISEMENTS, 'spec.preferredNodeSelectors[].preference'],
+  ])('of %s has a label selector at %s', (plural, path) => {
+    expect(fields(plural, path)).toEqual(['matchExpressions', 'matchLabels']);
+    expect(at(plural, `${path}.matchLabels`).additionalProperties).toEqual({ type: 'string' });
+    expect(fields(plural, `${path}.matchExpressions[]`)).toEqual(['key', 'operator', 'values']);
+    expect(at(plural, `${path}.matchExpressions[].operator`).enum).toEqual([
+      'In',
+      'NotIn',
+      'Exists',
+      'DoesNotExist',
+    ]);
+  });
+
+  it('of a pool counts addresses in its status', () => {
+    expect(fields(POOLS, 'status')).toEqual([
+      'assignedIPv4',
+      'assignedIPv6',
+      'availableIPv4',
+      'availableIPv6',
+      'conditions',
+    ]);
+    expect(at(POOLS, 'status.availableIPv6')).toMatchObject({ type: 'integer', format: 'int64' });
+  });
+});

@@ -1,0 +1,81 @@
+// Which addresses are announced at all.
+import { describe, expect, it } from 'vitest';
+import { type AnnouncedPool, announcedAddresses } from '../../src/arp/announced-addresses.ts';
+import type { IngressStatus, ServiceObject } from '../../src/kube/objects.ts';
+import { parseRange, type Range } from '../../src/net/range.ts';
+
+const CLASSES = { classes: new Set(['fairlead.dev/l2']), classless: true };
+
+function pool(name: string, ...ranges: string[]): AnnouncedPool {
+  const read = ranges
+    .map(parseRange)
+    .flatMap((each): Range[] => (each.kind === 'parsed' ? [each.value] : []));
+  return { name, labels: {}, ranges: read };
+}
+
+function service(
+  name: string,
+  ingress: readonly IngressStatus[],
+  more: { spec?: Partial<ServiceObject['spec']>; annotations?: Readonly<Record<string, string>> } = {},
+): ServiceObject {
+  return {
+    metadata: { name, namespace: 'default', labels: { app: name }, annotations: more.annotations ?? {} },
+    spec: { type: 'LoadBalancer', ...more.spec },
+    status: { loadBalancer: { ingress } },
+  };
+}
+
+const POOLS = [pool('four', '192.0.2.0/24'), pool('six', '2001:db8::/64')];
+const announced = (...services: ServiceObject[]) => [...announcedAddresses(services, POOLS, CLASSES).keys()];
+
+describe('an announced address', () => {
+  it('is one that the status of our Service shows and a pool holds, in its usual spelling', () => {
+    const web = service('web', [{ ip: '192.0.2.1' }, { ip: '2001:DB8:0::1', ipMode: 'VIP' }]);
+    const found = announcedAddresses([web], POOLS, CLASSES);
+    expect([...found.values()].map(({ address, pool }) => [address, pool.name])).toEqual([
+      ['192.0.2.1', 'four'],
+      ['2001:db8::1', 'six'],
+    ]);
+  });
+
+  it('carries the labels of every Service that shares it', () => {
+    const ingress = [{ ip: '192.0.2.1' }];
+    const found = announcedAddresses([service('web', ingress), service('mail', ingress)], POOLS, CLASSES);
+    expect([...found.values()].map(({ serviceLabels }) => serviceLabels)).toEqual([
+      [{ app: 'web' }, { app: 'mail' }],
+    ]);
+  });
+
+  it('is none of another class, of another type, or without a status', () => {
+    const ingress = [{ ip: '192.0.2.1' }];
+    expect(announced(service('a', ingress, { spec: { loadBalancerClass: 'other' } }))).toEqual([]);
+    expect(announced(service('a', ingress, { spec: { type: 'NodePort' } }))).toEqual([]);
+    expect(announced({ metadata: { name: 'a' }, spec: { type: 'LoadBalancer' } })).toEqual([]);
+    expect(announced(service('a', ingress, { spec: { loadBalancerClass: 'fairlead.dev/l2' } }))).toEqual([
+      '192.0.2.1',
+    ]);
+  });
+
+  it('is none that is outside of all pools, no address, a name, or behind a proxy', () => {
+    const ingress = [
+      { ip: '198.51.100.1' },
+      { ip: '192.0.2.01' },
+      { hostname: 'lb.example' },
+      { ip: '192.0.2.2', ipMode: 'Proxy' },
+    ];
+    expect(announced(service('a', ingress))).toEqual([]);
+  });
+
+  it('of a pool that is not valid now stays with the Service that names the pool as its origin', () => {
+    const pools = [...POOLS, pool('broken')];
+    const from = (name: string) =>
+      service('web', [{ ip: '198.51.100.1' }], {
+        annotations: { 'fairlead.dev/ip-allocated-from-pool': name },
+      });
+    const poolsFound = (name: string) =>
+      [...announcedAddresses([from(name)], pools, CLASSES).values()].map((each) => each.pool.name);
+    expect(poolsFound('broken')).toEqual(['broken']);
+    expect(poolsFound('six,broken')).toEqual(['broken']);
+    expect(poolsFound('four')).toEqual([]);
+  });
+});

@@ -1,0 +1,392 @@
+// Announcers on a virtual wire and a virtual clock: who answers for what, on which interfaces, and when.
+import { Registry } from 'prom-client';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Announcer } from '../../src/arp/announcer.ts';
+import type { InterfaceChoice } from '../../src/arp/election.ts';
+import { arpMetrics } from '../../src/arp/metrics.ts';
+import { candidateNodes, ownedAddresses } from '../../src/arp/ownership.ts';
+import { VirtualClock } from '../../src/clock/virtual-clock.ts';
+import { type Ip, type Ipv4, type Ipv6, ip } from '../../src/net/address.ts';
+import { type Mac, macAt } from '../../src/net/mac.ts';
+import { createLogger } from '../../src/observe/logger.ts';
+import type { OpenPacketSocket } from '../../src/sockets/packet-socket.ts';
+import { VirtualWire } from '../../src/sockets/virtual-wire.ts';
+import { AskingHost } from './asking-host.ts';
+import { networkInterface } from './network-interface.ts';
+
+const FOUR = ip('192.0.2.10') as Ipv4; // written in IPv4
+const SIX = ip('2001:db8::12:3456') as Ipv6; // written in IPv6
+const [MAC, OTHER_MAC] = ['02:00:00:00:00:0a' as Mac, '02:00:00:00:00:0b' as Mac]; // written as such
+const ETH0 = networkInterface('eth0', { mac: MAC });
+
+let clock: VirtualClock;
+let lan: VirtualWire;
+let host: AskingHost;
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  lan = new VirtualWire();
+  host = new AskingHost(lan.port().open);
+});
+
+/** Frames are carried, and answered, in microtasks. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+async function answersTo(address: Ipv4 | Ipv6, asker = host): Promise<Mac[]> {
+  asker.ask(address);
+  await settled();
+  return asker.answers;
+}
+
+/** Times at which frames were sent unasked, each with the MAC addresses that sent them. */
+async function sentWithin(duration: number, wire = lan): Promise<[number, string[]][]> {
+  const sent: [number, string[]][] = [];
+  const start = clock.now();
+  let seen = wire.frames.length;
+  for (let time = 0; time <= duration; time += 100) {
+    await clock.advance(start + time - clock.now());
+    const fresh = wire.frames.slice(seen).map(({ frame }) => macAt(frame, 6));
+    if (fresh.length > 0) sent.push([time, fresh]);
+    seen = wire.frames.length;
+  }
+  return sent;
+}
+
+const everywhere = (...addresses: Ip[]) =>
+  new Map<Ip, InterfaceChoice>(addresses.map((each) => [each, 'all']));
+
+function makeAnnouncer(open: OpenPacketSocket, holds: (address: Ip) => boolean = () => true) {
+  const registry = new Registry();
+  const logged: { level: number; msg: string; interface?: string; error?: string }[] = [];
+  const announcer = new Announcer({
+    open,
+    clock,
+    random: () => 0.5,
+    log: createLogger({
+      component: 'test',
+      level: 'info',
+      destination: { write: (line) => void logged.push(JSON.parse(line)) },
+    }),
+    metrics: arpMetrics(registry),
+    right: { holds },
+    excluded: /^cni/,
+  });
+  const values = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values ?? [];
+  return { announcer, logged, values };
+}
+
+describe('an announcer', () => {
+  it('answers for the addresses that it has, and for no other', async () => {
+    const { announcer, values } = makeAnnouncer(lan.port('eth0').open);
+    announcer.setInterfaces([ETH0, networkInterface('cni0')]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    expect(await answersTo(SIX)).toEqual([MAC]);
+    expect(await answersTo(ip('192.0.2.11') as Ipv4)).toEqual([]); // written in IPv4
+    expect(await answersTo(ip('2001:db8::13:3456') as Ipv6)).toEqual([]); // written in IPv6
+    expect(await values('fairlead_arp_addresses_owned')).toMatchObject([
+      { labels: { family: 'IPv4' }, value: 1 },
+      { labels: { family: 'IPv6' }, value: 1 },
+    ]);
+  });
+
+  it('is silent from the moment that an address is withdrawn', async () => {
+    const { announcer } = makeAnnouncer(lan.port('eth0').open);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    host.ask(FOUR); // under way when the address is taken
+    announcer.reconcile(everywhere(SIX));
+    await settled();
+    expect(host.answers).toEqual([]);
+    expect(await answersTo(SIX)).toEqual([MAC]);
+    const before = lan.frames.length;
+    announcer.reconcile(new Map());
+    await clock.advance(1_000_000);
+    expect(await answersTo(SIX)).toEqual([]);
+    expect(lan.frames).toHaveLength(before + 1); // the question
+  });
+
+  it('stays in a group that another address still needs', async () => {
+    const { announcer } = makeAnnouncer(lan.port('eth0').open);
+    const same = ip('2001:db8:1::12:3456') as Ipv6; // written in IPv6
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(SIX, same));
+    announcer.reconcile(everywhere(same));
+    expect(await answersTo(same)).toEqual([MAC]);
+    expect(await answersTo(SIX)).toEqual([]);
+  });
+
+  it('tells the link of a new address at once, four times more, and now and then, but of known ones no more', async () => {
+    const { announcer } = makeAnnouncer(lan.port('eth0').open);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(FOUR));
+    expect(lan.frames).toHaveLength(2);
+    const rounds = await sentWithin(160_000);
+    expect(rounds.map(([time]) => time)).toEqual([1100, 2200, 3300, 4400, 154_400]);
+    expect(rounds.every(([, macs]) => macs.length === 2)).toBe(true);
+    const before = lan.frames.length;
+    announcer.reconcile(everywhere(FOUR));
+    announcer.setInterfaces([ETH0]);
+    expect(lan.frames).toHaveLength(before);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    expect(lan.frames).toHaveLength(before + 2);
+  });
+
+  it('counts what it does not answer by the reason', async () => {
+    const { announcer, values } = makeAnnouncer(lan.port('eth0').open, (address) => address !== SIX);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(
+      new Map<Ip, InterfaceChoice>([
+        [FOUR, new Set(['eth1'])],
+        [SIX, 'all'],
+      ]),
+    );
+    for (const address of [FOUR, SIX, ip('192.0.2.11') as Ipv4]) await answersTo(address); // written in IPv4
+    const dropped = await values('fairlead_arp_frames_dropped_total');
+    expect(
+      Object.fromEntries(
+        dropped.filter(({ value }) => value > 0).map((each) => [each.labels.reason, each.value]),
+      ),
+    ).toEqual({
+      'wrong interface': 1,
+      'no right to answer': 3, // two frames of the announcement, one answer
+      'not our address': 1,
+    });
+  });
+
+  it('asks for its right at the moment of each frame', async () => {
+    const rights = new Set<Ip>([FOUR]);
+    const { announcer } = makeAnnouncer(lan.port('eth0').open, (address) => rights.has(address));
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    expect(await answersTo(SIX)).toEqual([]);
+    host.ask(FOUR); // the frame is under way when the right ends
+    rights.delete(FOUR);
+    await settled();
+    expect(host.answers).toEqual([]);
+    rights.add(SIX);
+    expect(await answersTo(SIX)).toEqual([MAC]);
+    host.heard.length = 0;
+    rights.clear();
+    await clock.advance(200_000);
+    expect(host.heard).toEqual([]);
+  });
+});
+
+describe('interfaces', () => {
+  let second: VirtualWire;
+  let beyond: AskingHost;
+  const ETH1 = networkInterface('eth1', { index: 3, mac: OTHER_MAC });
+
+  beforeEach(() => {
+    second = new VirtualWire();
+    beyond = new AskingHost(second.port().open);
+  });
+
+  /** A node with eth0 on the LAN and eth1 on the second wire. */
+  function twoPorts() {
+    const ports = { eth0: lan.port('eth0'), eth1: second.port('eth1') };
+    const open: OpenPacketSocket = (options) =>
+      (options.interfaceName === 'eth1' ? ports.eth1 : ports.eth0).open(options);
+    return { ...ports, open };
+  }
+
+  it('answer for the addresses that choose them', async () => {
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.setInterfaces([ETH0, ETH1]);
+    announcer.reconcile(
+      new Map<Ip, InterfaceChoice>([
+        [FOUR, new Set(['eth1'])],
+        [SIX, 'all'],
+      ]),
+    );
+    expect(await answersTo(FOUR)).toEqual([]);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+    expect(await answersTo(SIX)).toEqual([MAC]);
+    expect(await answersTo(SIX, beyond)).toEqual([OTHER_MAC]);
+  });
+
+  it('follow a choice that changes', async () => {
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.setInterfaces([ETH0, ETH1]);
+    announcer.reconcile(new Map([[SIX, new Set(['eth0'])]]));
+    await clock.advance(10_000);
+    const before = second.frames.length;
+    announcer.reconcile(new Map([[SIX, new Set(['eth1'])]]));
+    expect(second.frames).toHaveLength(before + 2); // announced where it is new
+    expect(await answersTo(SIX)).toEqual([]);
+    expect(await answersTo(SIX, beyond)).toEqual([OTHER_MAC]);
+    announcer.reconcile(everywhere(SIX));
+    expect(await answersTo(SIX)).toEqual([MAC]);
+  });
+
+  it('that appear are announced on with all that is there, groups included', async () => {
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    await clock.advance(10_000);
+    announcer.setInterfaces([ETH0, ETH1]);
+    expect(second.frames).toHaveLength(4);
+    expect(await answersTo(SIX, beyond)).toEqual([OTHER_MAC]);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+  });
+
+  it('that disappear, go down or lose their cable are left alone', async () => {
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.reconcile(everywhere(FOUR));
+    for (const changed of [[], [{ ...ETH1, up: false }], [{ ...ETH1, carrier: false }]]) {
+      announcer.setInterfaces([ETH0, ETH1]);
+      expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+      announcer.setInterfaces([ETH0, ...changed]);
+      expect(await answersTo(FOUR, beyond)).toEqual([]);
+      expect(await answersTo(FOUR)).toEqual([MAC]);
+    }
+  });
+
+  it.each([
+    ['another MAC address', { mac: OTHER_MAC }, OTHER_MAC],
+    ['another index, made anew under the old name', { index: 9 }, MAC],
+  ])('with %s are announced on anew', async (_, changes, expected) => {
+    const { announcer } = makeAnnouncer(lan.port('eth0').open);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(SIX));
+    await clock.advance(10_000);
+    const before = lan.frames.length;
+    announcer.setInterfaces([{ ...ETH0, ...changes }]);
+    expect(lan.frames.slice(before).map(({ frame }) => macAt(frame, 6))).toEqual([expected, expected]);
+    expect(await answersTo(SIX)).toEqual([expected]);
+  });
+
+  it('that break do not stop the others, and are opened again after a second', async () => {
+    const ports = twoPorts();
+    const { announcer, logged } = makeAnnouncer(ports.open);
+    announcer.setInterfaces([ETH0, ETH1]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    second.fail('ENETDOWN', ports.eth1);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    expect(await answersTo(FOUR, beyond)).toEqual([]);
+    expect(logged.filter(({ msg }) => msg === 'an interface broke')).toMatchObject([{ interface: 'eth1' }]);
+    await clock.advance(1_000);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+    expect(await answersTo(SIX, beyond)).toEqual([OTHER_MAC]);
+  });
+
+  it('that broke and are gone by then are not opened again', async () => {
+    const ports = twoPorts();
+    const { announcer, logged } = makeAnnouncer(ports.open);
+    announcer.setInterfaces([ETH0, ETH1]);
+    second.fail('ENETDOWN', ports.eth1);
+    announcer.setInterfaces([ETH0]);
+    await clock.advance(10_000);
+    expect(logged.filter(({ msg }) => msg === 'announcing on an interface')).toHaveLength(2);
+  });
+
+  it('that cannot be opened are named once with what is missing, tried again, and do not stop the others', async () => {
+    const ports = twoPorts();
+    let isAllowed = false;
+    const { announcer, logged } = makeAnnouncer((options) => {
+      if (options.interfaceName === 'eth0' && !isAllowed)
+        throw Object.assign(new Error('opening it needs the capability CAP_NET_RAW'), { code: 'EPERM' });
+      return ports.open(options);
+    });
+    announcer.setInterfaces([ETH0, ETH1]);
+    announcer.reconcile(everywhere(FOUR));
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+    await clock.advance(5_000);
+    expect(logged.filter(({ level }) => level >= 50)).toMatchObject([
+      { interface: 'eth0', error: 'opening it needs the capability CAP_NET_RAW' },
+    ]);
+    isAllowed = true;
+    await clock.advance(1_000);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+  });
+
+  it('without IPv6 still answer for IPv4 addresses, old and new', async () => {
+    const port = lan.port('eth0');
+    const { announcer, logged } = makeAnnouncer((options) => ({
+      ...port.open(options),
+      joinGroup: () => {
+        throw Object.assign(new Error('it needs IPv6 on the interface'), { code: 'EINVAL' });
+      },
+    }));
+    announcer.reconcile(everywhere(SIX, FOUR));
+    announcer.setInterfaces([ETH0]);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    const later = ip('192.0.2.12') as Ipv4; // written in IPv4
+    announcer.reconcile(everywhere(ip('2001:db8::2'), SIX, later));
+    expect(await answersTo(later)).toEqual([MAC]);
+    expect(await answersTo(SIX)).toEqual([]);
+    expect(logged.filter(({ level }) => level >= 50)).toMatchObject([{ interface: 'eth0' }]);
+  });
+
+  it('are closed at the end: nothing is answered, sent or opened any more', async () => {
+    const ports = twoPorts();
+    let opened = 0;
+    const { announcer } = makeAnnouncer((options) => {
+      opened++;
+      return ports.open(options);
+    });
+    announcer.setInterfaces([ETH0, ETH1]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    second.fail('ENETDOWN', ports.eth1);
+    announcer.close();
+    const before = [lan.frames.length, second.frames.length];
+    await clock.advance(1_000_000);
+    expect([lan.frames.length, second.frames.length]).toEqual(before);
+    expect(opened).toBe(4); // two sockets an interface
+    expect(await answersTo(FOUR)).toEqual([]);
+    expect(await answersTo(SIX)).toEqual([]);
+  });
+});
+
+describe('several announcers on one wire', () => {
+  const pool = { name: 'pool', labels: {}, ranges: [] };
+  const announced = Array.from({ length: 30 }, (_, i) => {
+    const address = i % 2 === 0 ? ip(`192.0.2.${i}`) : ip(`2001:db8::${i}`);
+    return { address: address as Ipv4 | Ipv6, pool, serviceLabels: [{}] };
+  });
+  const names = ['a', 'b', 'c', 'd'];
+  const macs = new Map(names.map((name, i) => [name, `02:00:00:00:01:0${i}` as Mac])); // written as one
+
+  function makeNode(name: string) {
+    const { announcer } = makeAnnouncer(lan.port('eth0').open);
+    const mac = macs.get(name);
+    announcer.setInterfaces([networkInterface('eth0', { mac })]);
+    const hear = (alive: ReadonlySet<string>) => {
+      const nodes = names.map((each) => ({ metadata: { name: each } }));
+      const candidates = candidateNodes(nodes, { isAlive: (each) => alive.has(each) });
+      announcer.reconcile(ownedAddresses(announced, [], candidates, name));
+    };
+    return { announcer, hear };
+  }
+
+  it('give exactly one answer for each address, of the same node until that node is lost', async () => {
+    const nodes = new Map(names.map((name) => [name, makeNode(name)]));
+    const answers = async () => {
+      const found = new Map<Ip, Mac[]>();
+      for (const { address } of announced) found.set(address, await answersTo(address));
+      return found;
+    };
+    for (const { hear } of nodes.values()) hear(new Set(names));
+    const before = await answers();
+    for (const macs of before.values()) expect(macs).toHaveLength(1);
+    expect(new Set([...before.values()].flat()).size).toBe(names.length);
+
+    nodes.get('b')?.announcer.close();
+    const lost = macs.get('b');
+    await clock.advance(10_000);
+    host.heard.length = 0;
+    for (const [name, { hear }] of nodes) if (name !== 'b') hear(new Set(['a', 'c', 'd']));
+    await settled();
+    const moved = [...before].filter(([, [mac]]) => mac === lost).map(([address]) => address);
+    const told = host.heard.map((frame) => (frame.kind === 'arp' ? frame.senderIp : frame.targetIp));
+    expect(new Set(told)).toEqual(new Set(moved));
+    const after = await answers();
+    for (const [address, macs] of after) {
+      expect(macs).toHaveLength(1);
+      if (moved.includes(address)) expect(macs).not.toEqual([lost]);
+      else expect(macs).toEqual(before.get(address));
+    }
+  });
+});

@@ -1,0 +1,295 @@
+// The whole controller process against the embedded API server.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServiceObject } from '../../src/kube/objects.ts';
+import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
+import { addressesOf, allocatedCondition, Cluster, validCondition } from './cluster.ts';
+import { ControllerProcess } from './controller-process.ts';
+
+let test: TestServer;
+let cluster: Cluster;
+let controller: ControllerProcess;
+
+beforeAll(async () => {
+  test = await startTestServer({ crds: true });
+  cluster = new Cluster(test.api);
+  controller = new ControllerProcess(test.kubeconfig);
+});
+
+afterAll(async () => {
+  await controller.stop('SIGKILL');
+  await cluster.close();
+  await test.close();
+});
+
+/** Names of Services by address; fails where one address is with two. */
+function holders(): Map<string, string> {
+  const byAddress = new Map<string, string>();
+  for (const service of cluster.services.values()) {
+    for (const address of addressesOf(service)) {
+      expect(byAddress.get(address), `a second holder of ${address}`).toBeUndefined();
+      byAddress.set(address, service.metadata.name);
+    }
+  }
+  return byAddress;
+}
+
+describe('the controller', () => {
+  it('gives a Service that was there before any pool an address, and says so on it', async () => {
+    await cluster.createService('web');
+    const waiting = await cluster.serviceWith('web', 'NoPools');
+    expect(allocatedCondition(waiting)).toMatchObject({
+      status: 'False',
+      message: 'there is no IPAddressPool; create one',
+    });
+    await cluster.createPool('lan', ['192.0.2.10-192.0.2.12', '2001:db8::/120']);
+    const served = await cluster.service('web');
+    expect(served.status?.loadBalancer?.ingress).toEqual([{ ip: '192.0.2.10', ipMode: 'VIP' }]);
+    expect(allocatedCondition(served)).toMatchObject({
+      status: 'True',
+      reason: 'Allocated',
+      message: '192.0.2.10 from lan',
+    });
+    expect(served.metadata.annotations).toEqual({ 'fairlead.dev/ip-allocated-from-pool': 'lan' });
+    await controller.logged('synced');
+  });
+
+  it('serves its own class and leaves another alone', async () => {
+    await cluster.createService('foreign', { loadBalancerClass: 'example.com/other' });
+    await cluster.createService('own', { loadBalancerClass: 'fairlead.dev/l2' });
+    expect(addressesOf(await cluster.service('own'))).toEqual(['192.0.2.11']);
+    expect(cluster.services.get('default/foreign')?.status).toEqual({ loadBalancer: {} });
+  });
+
+  it('counts what is assigned and available in the status of the pool', async () => {
+    const pool = await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 2);
+    expect(pool.status).toMatchObject({ availableIPv4: 1, assignedIPv6: 0, availableIPv6: 256 });
+    expect(validCondition(pool)).toMatchObject({ status: 'True', reason: 'Valid', observedGeneration: 1 });
+  });
+
+  it('gives a dual-stack Service one address of each family, the primary first', async () => {
+    await cluster.createService('dual', { ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv6', 'IPv4'] });
+    expect(addressesOf(await cluster.service('dual'))).toEqual(['2001:db8::', '192.0.2.12']);
+  });
+
+  it('lets a Service wait while the pool is exhausted, and serves it when an address comes back', async () => {
+    await cluster.createService('late');
+    const waiting = await cluster.serviceWith('late', 'PoolExhausted');
+    expect(allocatedCondition(waiting)?.message).toBe(
+      'no address is free: pool "lan" is without a free IPv4 address',
+    );
+    await cluster.deleteService('own');
+    expect(addressesOf(await cluster.service('late'))).toEqual(['192.0.2.11']);
+    expect(await cluster.eventsOn('late', 2)).toEqual(['Warning AllocationFailed', 'Normal IPAllocated']);
+  });
+
+  it('empties the status of a Service that is no load balancer any more, and gives its address to who waits', async () => {
+    await cluster.createService('later');
+    await cluster.serviceWith('later', 'PoolExhausted');
+    await cluster.patchService('late', { spec: { type: 'ClusterIP' } });
+    expect(addressesOf(await cluster.service('later'))).toEqual(['192.0.2.11']);
+    const former = await cluster.service('late', (each) => !allocatedCondition(each));
+    expect(addressesOf(former)).toEqual([]);
+    expect(former.metadata.annotations ?? {}).toEqual({});
+  });
+
+  it('says on a bad pool which field and value is wrong and what to write, and serves the others', async () => {
+    await cluster.createPool('bad', ['198.51.100.300', '198.51.100.9-198.51.100.1']);
+    await cluster.createPool('overlapping', ['192.0.2.12-192.0.2.20']);
+    await cluster.createPool('good', ['198.51.100.1']);
+    const bad = await cluster.pool('bad', (each) => validCondition(each) !== undefined);
+    expect(validCondition(bad)).toMatchObject({ status: 'False', reason: 'Invalid' });
+    expect(validCondition(bad)?.message).toBe(
+      'IPAddressPool/bad: spec.addresses[0] "198.51.100.300" is not an IP address: "300" is not 0 to 255; ' +
+        'IPAddressPool/bad: spec.addresses[1] "198.51.100.9-198.51.100.1" ends before it starts; ' +
+        'write 198.51.100.1-198.51.100.9',
+    );
+    const overlapping = await cluster.pool('overlapping', (each) => validCondition(each) !== undefined);
+    expect(validCondition(overlapping)?.message).toBe(
+      'IPAddressPool/overlapping: spec.addresses "192.0.2.12-192.0.2.20" overlaps 192.0.2.10-192.0.2.12 ' +
+        'of the older pool "lan"; take it out of one of the two',
+    );
+    await cluster.createService('other');
+    expect(addressesOf(await cluster.service('other'))).toEqual(['198.51.100.1']);
+  });
+
+  it('names an advertisement of a pool that is not there', async () => {
+    await cluster.createAdvertisement('lan', { ipAddressPools: ['lan', 'gone'] });
+    const object = await cluster.advertisement('lan', (each) => validCondition(each) !== undefined);
+    expect(validCondition(object)?.message).toBe(
+      'L2Advertisement/lan: spec.ipAddressPools "gone" is no IPAddressPool; create it, or correct the name',
+    );
+  });
+
+  it.each([
+    ['spec.loadBalancerIP', { loadBalancerIP: '203.0.113.9' }, {}],
+    ['our annotation', {}, { 'fairlead.dev/load-balancer-ips': '203.0.113.9' }],
+    ['the annotation of MetalLB', {}, { 'metallb.io/loadBalancerIPs': '203.0.113.9' }],
+  ])('refuses an address outside of all pools that %s asks for', async (_, spec, annotations) => {
+    await cluster.createService('outside', spec, annotations);
+    const refused = await cluster.serviceWith('outside', 'AddressNotInPool');
+    expect(allocatedCondition(refused)?.message).toBe(
+      'no pool gives out 203.0.113.9; the pools are "good", "lan"',
+    );
+    await cluster.deleteService('outside');
+    await cluster.service('web');
+  });
+
+  it('refuses wishes that cannot be read, each with its mend, and leaves the Service what it has', async () => {
+    await cluster.patchService('web', {
+      metadata: { annotations: { 'fairlead.dev/load-balancer-ips': '192.0.2.010' } },
+    });
+    const refused = await cluster.serviceWith('web', 'InvalidRequest');
+    expect(allocatedCondition(refused)?.message).toBe(
+      'Service/default/web: metadata.annotations[fairlead.dev/load-balancer-ips] "192.0.2.010" ' +
+        'has a leading zero in "010"; write 10',
+    );
+    expect(addressesOf(refused)).toEqual(['192.0.2.10']);
+    await cluster.patchService('web', {
+      metadata: { annotations: { 'fairlead.dev/load-balancer-ips': null } },
+    });
+    await cluster.serviceWith('web', 'Allocated');
+  });
+
+  it('lets Services with one key and different ports share an address', async () => {
+    const key = { 'fairlead.dev/allow-shared-ip': 'dns', 'fairlead.dev/load-balancer-ips': '2001:db8::53' };
+    const one = { ipFamilies: ['IPv6'], ports: [{ port: 53, protocol: 'UDP' }] } as const;
+    const two = { ipFamilies: ['IPv6'], ports: [{ port: 53, protocol: 'TCP' }] } as const;
+    await cluster.createService('dns-udp', one, key);
+    await cluster.createService('dns-tcp', two, key);
+    await cluster.createService('dns-more', two, key);
+    expect(addressesOf(await cluster.service('dns-udp'))).toEqual(['2001:db8::53']);
+    expect(addressesOf(await cluster.service('dns-tcp'))).toEqual(['2001:db8::53']);
+    const refused = await cluster.serviceWith('dns-more', 'AddressInUse');
+    expect(allocatedCondition(refused)?.message).toBe(
+      '2001:db8::53 is held by the Service default/dns-tcp: both have the port TCP/53',
+    );
+    await cluster.deleteService('dns-more');
+    await cluster.deleteService('dns-udp');
+    await cluster.deleteService('dns-tcp');
+  });
+
+  it('shows its figures and its health', async () => {
+    expect(JSON.parse(await controller.page('/healthz'))).toMatchObject({ healthy: true, synced: true });
+    const metrics = await controller.page('/metrics');
+    expect(metrics).toContain('fairlead_pool_addresses_assigned{pool="lan",family="IPv4"} 3');
+    expect(metrics).toMatch(/fairlead_reconciler_runs_total\{outcome="done"\} \d/);
+  });
+});
+
+describe('a controller in trouble', () => {
+  const faults: readonly (readonly [string, () => Promise<void> | void])[] = [
+    ['every watch is cut', () => test.server.dropWatches()],
+    [
+      'history is forgotten, so that watches end with 410',
+      () => {
+        test.server.forgetHistory();
+        test.server.dropWatches();
+      },
+    ],
+    [
+      'the API server restarts',
+      async () => {
+        await test.server.stop();
+        await test.server.start();
+      },
+    ],
+  ];
+
+  it.each(faults)('loses nothing and gives no address twice when %s', async (_, fault) => {
+    await cluster.createPool('more', ['203.0.113.0/28']);
+    await cluster.service('later');
+    const before = holders();
+    const fresh = ['m1', 'm2', 'm3', 'm4'];
+    const creating = Promise.all(fresh.slice(0, 2).map((name) => cluster.createService(name)));
+    await creating;
+    await fault();
+    for (const name of fresh.slice(2)) await cluster.createService(name);
+    for (const name of fresh) await cluster.service(name);
+    const after = holders();
+    for (const [address, name] of before) expect(after.get(address)).toBe(name);
+    for (const name of fresh) await cluster.deleteService(name);
+    const empty = await cluster.pool('more', ({ status }) => status?.assignedIPv4 === 0);
+    expect(empty.status?.availableIPv4).toBe(16);
+    await cluster.deletePool('more');
+  });
+
+  it('does what was asked for while the API server was away', async () => {
+    const had = addressesOf(await cluster.service('later'));
+    const before = controller.lines.length;
+    await test.server.stop();
+    await controller.logged('the API server does not answer; will try again', before);
+    await test.server.start();
+    await cluster.deleteService('later');
+    await cluster.createService('heir', { loadBalancerIP: had[0] ?? '' });
+    expect(addressesOf(await cluster.service('heir'))).toEqual(had);
+  });
+
+  it.each(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)(
+    'leaves every address where it is over a restart after %s, whatever was created meanwhile',
+    async (signal) => {
+      const before = holders();
+      expect(await controller.stop(signal)).toBe(signal === 'SIGKILL' ? null : 0);
+      // Older by name and first in the list, yet it must not take what another has.
+      await cluster.createService('aaa');
+      controller = new ControllerProcess(test.kubeconfig);
+      await cluster.serviceWith('aaa', 'PoolExhausted');
+      expect(holders()).toEqual(before);
+      await cluster.deleteService('aaa');
+    },
+  );
+
+  it('writes nothing over a restart where nothing changed', async () => {
+    const versions = () =>
+      [...cluster.services.values()].map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
+    const before = versions();
+    await controller.stop();
+    controller = new ControllerProcess(test.kubeconfig);
+    await controller.logged('synced');
+    await cluster.createService('zzz');
+    await cluster.serviceWith('zzz', 'PoolExhausted');
+    await cluster.deleteService('zzz');
+    await cluster.createService('mark', { type: 'ClusterIP' });
+    await cluster.service('mark', () => true);
+    expect(versions().filter((each) => !each.startsWith('mark '))).toEqual(before);
+  });
+
+  it('frees what was deleted, and empties what changed its type, while it was away', async () => {
+    const had = addressesOf(await cluster.service('heir'));
+    await controller.stop('SIGKILL');
+    await cluster.deleteService('heir');
+    await cluster.patchService('other', { spec: { type: 'ClusterIP' } });
+    await cluster.createService('next', { loadBalancerIP: had[0] ?? '' });
+    controller = new ControllerProcess(test.kubeconfig);
+    expect(addressesOf(await cluster.service('next'))).toEqual(had);
+    const former = await cluster.service('other', (each: ServiceObject) => !allocatedCondition(each));
+    expect(addressesOf(former)).toEqual([]);
+  });
+});
+
+describe('the classes of the controller', () => {
+  it('are those that its flags name, and what is not its own any more is let go', async () => {
+    await controller.stop();
+    controller = new ControllerProcess(test.kubeconfig, [
+      '--lb-class',
+      'example.com/other',
+      '--no-classless',
+    ]);
+    expect(addressesOf(await cluster.service('foreign'))).toHaveLength(1);
+    const former = await cluster.service('web', (each) => !allocatedCondition(each));
+    expect(addressesOf(former)).toEqual([]);
+  });
+});
+
+describe('a mistake in the call of the controller', () => {
+  it.each([
+    [['--metrics-bind-address', 'here'], 'Write host:port'],
+    [['--log-level', 'loud'], 'Write one of trace, debug, info, warn, error'],
+    [['--pool', 'lan'], "unknown option '--pool'"],
+    [['--kubeconfig', '/nonexistent/config'], '--kubeconfig: "/nonexistent/config" cannot be read'],
+    [['here'], 'too many arguments'],
+  ])('ends it with status 2 and the mend: %j', async (args, words) => {
+    const { status, stderr } = await new ControllerProcess(test.kubeconfig, args).ended();
+    expect(stderr).toContain(words);
+    expect(status).toBe(2);
+  });
+});

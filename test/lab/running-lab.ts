@@ -1,0 +1,135 @@
+// A lab with Fairlead running in it, for whole-system tests: what happens is seen from the client on the LAN.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import { WireObserver } from '../../src/commands/demo-wire.ts';
+import { type Cluster, startCluster } from '../../src/lab/cluster.ts';
+import { macOf } from '../../src/lab/network.ts';
+import type { LabNode } from '../../src/lab/plan.ts';
+import { type PodAnswer, parsePodAnswer } from '../../src/lab/pod-answer.ts';
+import type { Reply, Requester, Target } from '../../src/lab/requester.ts';
+import { type Ipv4, ip } from '../../src/net/address.ts';
+import { addressesOf, Cluster as Objects } from '../commands/cluster.ts';
+
+const FOLDER = '/run/fairlead-test';
+/** Milliseconds; only a test that fails waits so long. */
+export const DEADLINE = 15_000;
+const POLL = 20;
+
+export class RunningLab {
+  readonly cluster: Cluster;
+  readonly objects: Objects;
+  readonly wire: WireObserver;
+  readonly client: Requester;
+  readonly pod: Requester;
+
+  private constructor(cluster: Cluster, client: Requester, pod: Requester) {
+    this.cluster = cluster;
+    this.objects = new Objects(cluster.api);
+    this.wire = new WireObserver(cluster.plan.client);
+    this.client = client;
+    this.pod = pod;
+  }
+
+  static async start(): Promise<RunningLab> {
+    mkdirSync(FOLDER);
+    const cluster = await startCluster({ nodes: 3, podsANode: 1, folder: FOLDER });
+    const { plan } = cluster;
+    const [client, pod] = await Promise.all([
+      cluster.requesterIn(plan.client.name),
+      cluster.requesterIn(plan.nodes[0]?.pods[0]?.name ?? ''),
+      cluster.startController(),
+      ...plan.nodes.map((node) => cluster.startAgent(node)),
+    ]);
+    return new RunningLab(cluster, client, pod);
+  }
+
+  async close(): Promise<void> {
+    this.wire.close();
+    await this.objects.close();
+    await this.cluster.close();
+  }
+
+  node(name: string): LabNode {
+    const node = this.cluster.plan.nodes.find((each) => each.name === name);
+    if (!node) throw new Error(`the lab has no node ${name}`);
+    return node;
+  }
+
+  /** A dual-stack Service for the lab's pods, on TCP and UDP port 80; its addresses, IPv4 first. */
+  async createWeb(name: string, spec: object = {}): Promise<[ipv4: Ipv4, ipv6: string]> {
+    await this.objects.createService(name, {
+      ipFamilyPolicy: 'RequireDualStack',
+      selector: { app: 'web' },
+      ports: [
+        { name: 'http', protocol: 'TCP', port: 80, targetPort: 'http' },
+        { name: 'udp', protocol: 'UDP', port: 80, targetPort: 'http' },
+      ],
+      ...spec,
+    });
+    const service = await this.objects.service(name, (each) => addressesOf(each).length === 2);
+    const [ipv4 = '', ipv6 = ''] = addressesOf(service);
+    return [ip(ipv4) as Ipv4, ipv6];
+  }
+
+  /** The one node that answers ARP for the address. */
+  async ownerOf(address: Ipv4): Promise<LabNode> {
+    const { mac } = await this.wire.whoHas(address);
+    const node = this.cluster.plan.nodes.find((each) => macOf(each) === mac);
+    if (!node) throw new Error(`${mac} is no node's`);
+    return node;
+  }
+
+  /** The first answer from a pod; what fails meanwhile is tried again. */
+  async answer(from: Requester, to: Partial<Target> & { host: string }): Promise<PodAnswer> {
+    const reply = await until(
+      () => from.ask(http(to)),
+      ({ kind }) => kind === 'answered',
+    );
+    return parsePodAnswer(reply.kind === 'answered' ? reply.text : '');
+  }
+
+  /** Resolves once requests to the address fail. */
+  async silence(host: string): Promise<Reply> {
+    return until(
+      () => this.client.ask(http({ host })),
+      ({ kind }) => kind === 'failed',
+    );
+  }
+
+  logOf(name: string): { msg: string; address?: string }[] {
+    const lines = readFileSync(`${FOLDER}/${name}.log`, 'utf8').trimEnd().split('\n');
+    return lines.map((line) => JSON.parse(line));
+  }
+}
+
+/** Asks for the address all the time. */
+export function startTraffic(from: Requester, host: string): { stop(): Promise<Reply[]> } {
+  const replies: Reply[] = [];
+  let stopped = false;
+  const run = async () => {
+    while (!stopped) replies.push(await from.ask(http({ host })));
+  };
+  const ended = run();
+  return {
+    async stop() {
+      stopped = true;
+      await ended;
+      return replies;
+    },
+  };
+}
+
+export function http(to: Partial<Target> & { host: string }): Target {
+  return { protocol: 'http', port: 80, timeout: 1_000, ...to };
+}
+
+/** Looks again and again until it is so; rejects with what it saw last. */
+export async function until<T>(look: () => T | Promise<T>, isSo: (seen: T) => boolean): Promise<T> {
+  const end = performance.now() + DEADLINE;
+  for (;;) {
+    const seen = await look();
+    if (isSo(seen)) return seen;
+    if (performance.now() > end) throw new Error(`it did not become so: ${JSON.stringify(seen)}`);
+    await wait(POLL);
+  }
+}

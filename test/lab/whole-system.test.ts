@@ -1,0 +1,236 @@
+// The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cutOff, macOf, plugIn } from '../../src/lab/network.ts';
+import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
+import { within } from '../../src/lab/waiting.ts';
+import type { Ipv4 } from '../../src/net/address.ts';
+import { addressesOf } from '../commands/cluster.ts';
+import { DEADLINE, http, RunningLab, startTraffic, until } from './running-lab.ts';
+
+let lab: RunningLab;
+let web: [ipv4: Ipv4, ipv6: string];
+
+beforeAll(async () => {
+  lab = await RunningLab.start();
+  await lab.objects.createPool('lan', ['192.0.2.200-192.0.2.250', '2001:db8::200-2001:db8::250']);
+  web = await lab.createWeb('web');
+});
+
+afterAll(() => lab?.close());
+
+describe('a Service of type LoadBalancer', () => {
+  it('answers over IPv4 and IPv6, TCP and UDP, from pods on several nodes', async () => {
+    const nodes = new Set<string>();
+    for (const host of web) {
+      for (let i = 0; i < 20; i++) nodes.add((await lab.answer(lab.client, { host })).node);
+      await lab.answer(lab.client, { host, protocol: 'udp' });
+    }
+    expect(nodes.size).toBeGreaterThan(1);
+  });
+
+  it('answers at its cluster address, at node ports, and from pods and nodes', async () => {
+    const { spec } = await lab.objects.service('web');
+    const port = spec.ports?.[0]?.nodePort ?? 0;
+    const node = await lab.cluster.requesterIn('node-2');
+    for (const host of spec.clusterIPs ?? []) {
+      const own = lab.node('node-1').pods[0];
+      const { pod, source } = await lab.answer(lab.pod, { host });
+      // A pod that reaches itself sees its node; every other one sees the pod that asked.
+      expect(pod === own?.name ? lab.node('node-1').addresses : own?.addresses).toContain(source);
+      await lab.answer(node, { host });
+    }
+    for (const host of lab.node('node-3').addresses) await lab.answer(lab.client, { host, port });
+    for (const host of web) {
+      await lab.answer(lab.pod, { host });
+      await lab.answer(node, { host });
+    }
+  });
+
+  it('is answered for by exactly one node, and addresses spread over the nodes', async () => {
+    const owners = new Map<string, Set<string>>();
+    const names = Array.from({ length: 8 }, (_, i) => `spread-${i}`);
+    const addresses = await Promise.all(names.map((name) => lab.createWeb(name)));
+    for (const [ipv4] of addresses) await lab.ownerOf(ipv4);
+    for (const { address, mac } of lab.wire.sightings)
+      owners.set(address, (owners.get(address) ?? new Set()).add(mac));
+    for (const [ipv4, ipv6] of addresses) {
+      expect(owners.get(ipv4)?.size).toBe(1);
+      await lab.answer(lab.client, { host: ipv6 });
+    }
+    const used = new Set(addresses.flatMap(([ipv4]) => [...(owners.get(ipv4) ?? [])]));
+    expect(used.size).toBeGreaterThan(1);
+    for (const name of names) await lab.objects.deleteService(name);
+  });
+
+  it('falls silent when it is deleted, or is of another type', async () => {
+    const [deleted] = await lab.createWeb('deleted');
+    const [changed] = await lab.createWeb('changed');
+    await lab.answer(lab.client, { host: deleted });
+    await lab.answer(lab.client, { host: changed });
+    await lab.objects.deleteService('deleted');
+    await lab.objects.patchService('changed', { spec: { type: 'ClusterIP' } });
+    await lab.objects.service('changed', (each) => addressesOf(each).length === 0);
+    await lab.silence(deleted);
+    await lab.silence(changed);
+    await lab.objects.deleteService('changed');
+  });
+
+  it('is refused at once where it has no endpoints', async () => {
+    const [address] = await lab.createWeb('empty', { selector: { app: 'nothing' } });
+    await lab.ownerOf(address);
+    const refused = await until(
+      () => lab.client.ask(http({ host: address })),
+      (reply) => reply.kind === 'failed' && reply.code === 'ECONNREFUSED',
+    );
+    expect(refused.kind).toBe('failed');
+    await lab.objects.deleteService('empty');
+  });
+
+  it('is announced from the nodes that an advertisement selects', async () => {
+    await lab.objects.createPool('few', ['192.0.2.150']);
+    await lab.objects.createAdvertisement('few', {
+      ipAddressPools: ['few'],
+      nodeSelectors: [{ matchLabels: { 'kubernetes.io/hostname': 'node-2' } }],
+    });
+    const annotations = { 'fairlead.dev/address-pool': 'few' };
+    await lab.objects.createService('few', { selector: { app: 'web' } }, annotations);
+    expect(addressesOf(await lab.objects.service('few'))).toEqual(['192.0.2.150']);
+    expect((await lab.ownerOf('192.0.2.150' as Ipv4)).name).toBe('node-2');
+    await lab.objects.deleteService('few');
+  });
+});
+
+describe('the pages of both processes', () => {
+  it('tell health and figures', async () => {
+    const agent = await lab.cluster.requesterIn('node-1');
+    const pages = [
+      { from: agent, port: 10_256, path: '/healthz', says: '"healthy":true' },
+      { from: agent, port: 10_249, path: '/metrics', says: 'fairlead_proxy_elements' },
+    ];
+    const controller = await lab.cluster.requesterIn('control-plane');
+    pages.push(
+      { from: controller, port: 9_120, path: '/healthz', says: '"healthy":true' },
+      { from: controller, port: 9_120, path: '/metrics', says: 'fairlead_pool_addresses_assigned' },
+    );
+    for (const { from, port, path, says } of pages) {
+      const reply = await from.ask(http({ host: '127.0.0.1', port, path }));
+      expect(reply).toMatchObject({ kind: 'answered', text: expect.stringContaining(says) });
+    }
+  });
+});
+
+describe('while the API server is away', () => {
+  it('traffic goes on, and afterwards nothing is lost or announced again', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const announced = () => lab.logOf(`agent-${owner.name}`).filter(({ msg }) => msg === 'announced').length;
+    const before = announced();
+    const traffic = startTraffic(lab.client, web[0]);
+    await lab.cluster.controlPlane.fault('stop');
+    const apart = await lab.client.ask(http({ host: web[1] }));
+    expect(apart.kind).toBe('answered');
+    expect((await lab.ownerOf(web[0])).name).toBe(owner.name);
+    await lab.cluster.controlPlane.fault('start');
+    const [address] = await lab.createWeb('after');
+    await lab.answer(lab.client, { host: address });
+    const replies = await traffic.stop();
+    expect(replies.filter(({ kind }) => kind === 'failed')).toEqual([]);
+    expect(addressesOf(await lab.objects.service('web'))).toEqual([...web]);
+    const others = lab.logOf(`agent-${owner.name}`).filter((line) => line.address === address).length;
+    expect(announced()).toBe(before + (others > 0 ? 2 : 0));
+    await lab.objects.deleteService('after');
+  });
+
+  it('watches that are dropped, and versions that are forgotten, lose nothing', async () => {
+    for (const fault of ['drop watches', 'forget history'] as const) {
+      await lab.cluster.controlPlane.fault(fault);
+      await lab.cluster.controlPlane.fault('drop watches');
+      const name = fault.replace(' ', '-');
+      const [address] = await lab.createWeb(name);
+      await lab.answer(lab.client, { host: address });
+      await lab.objects.deleteService(name);
+      await lab.silence(address);
+    }
+  });
+});
+
+describe('a controller that is killed', () => {
+  it('finds every address as it was, and goes on', async () => {
+    const before = addressesOf(await lab.objects.service('web'));
+    await lab.cluster.controller?.stop('SIGKILL');
+    await lab.objects.createService('meanwhile', { selector: { app: 'web' } });
+    await lab.answer(lab.client, { host: web[0] });
+    await lab.cluster.startController();
+    const [address = ''] = addressesOf(await lab.objects.service('meanwhile'));
+    expect(before).not.toContain(address);
+    expect(addressesOf(await lab.objects.service('web'))).toEqual(before);
+    await lab.objects.deleteService('meanwhile');
+  });
+
+  it('stops cleanly when it is asked to', async () => {
+    expect(await lab.cluster.controller?.stop('SIGTERM')).toEqual({ status: 0, signal: null });
+    await lab.cluster.startController();
+  });
+});
+
+describe('an agent that is killed', () => {
+  it('leaves rules that forward, and its successor takes them over without a gap', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const traffic = startTraffic(lab.client, web[0]);
+    await lab.cluster.agents.get(owner.name)?.stop('SIGKILL');
+    await lab.answer(lab.client, { host: web[0] });
+    await lab.cluster.startAgent(owner);
+    expect((await lab.ownerOf(web[0])).name).toBe(owner.name);
+    const replies = await traffic.stop();
+    expect(replies.length).toBeGreaterThan(0);
+    expect(replies.filter(({ kind }) => kind === 'failed')).toEqual([]);
+  });
+
+  it('stops cleanly when it is asked to, and answers no more', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    expect(await lab.cluster.agents.get(owner.name)?.stop('SIGTERM')).toEqual({ status: 0, signal: null });
+    const mac = macOf(owner);
+    const asked = lab.wire.whoHas(web[0]);
+    await lab.cluster.startAgent(owner);
+    expect((await within(DEADLINE, 'an answer of the successor', asked)).mac).toBe(mac);
+  });
+});
+
+describe('halves that are switched off', () => {
+  it('--no-announce forwards and does not answer; --no-proxy answers and leaves the rules alone', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    await lab.cluster.agents.get(owner.name)?.stop();
+    await lab.cluster.startAgent(owner, ['--no-announce']);
+    const node = await lab.cluster.requesterIn(owner.name);
+    await lab.answer(node, { host: web[0] });
+    expect(lab.logOf(`agent-${owner.name}`).at(-1)?.msg).toBe('ready');
+    await lab.cluster.agents.get(owner.name)?.stop();
+    await lab.cluster.startAgent(owner, ['--no-proxy']);
+    expect((await lab.ownerOf(web[0])).name).toBe(owner.name);
+    await lab.cluster.agents.get(owner.name)?.stop();
+    await lab.cluster.startAgent(owner);
+  });
+});
+
+describe('the owner of an address that goes off the LAN', () => {
+  it('is followed by another node, once, and traffic goes on', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const cut = performance.now();
+    cutOff(owner);
+    const other = await within(
+      DEADLINE,
+      'another node',
+      lab.wire.first(({ address, mac, at }) => address === web[0] && mac !== macOf(owner) && at > cut),
+    );
+    await until(
+      () => lab.client.ask(http({ host: web[0] })),
+      (reply) => reply.kind === 'answered' && parsePodAnswer(reply.text).node !== owner.name,
+    );
+    const since = lab.wire.sightings.filter(({ address, at }) => address === web[0] && at > cut);
+    expect(new Set(since.map(({ mac }) => mac))).toEqual(new Set([other.mac]));
+    plugIn(owner);
+    await until(
+      () => lab.ownerOf(web[0]),
+      ({ name }) => name === owner.name,
+    );
+  });
+});

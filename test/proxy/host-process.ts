@@ -1,0 +1,98 @@
+// Runs in a network namespace as a host or pod: answers on ports with its name and whom it sees, and asks others.
+import { createSocket } from 'node:dgram';
+import { connect, createServer } from 'node:net';
+import { answerCalls } from './answer-calls.ts';
+
+export type Transport = 'TCP' | 'UDP';
+
+export interface Question {
+  readonly transport: Transport;
+  readonly address: string;
+  readonly port: number;
+  /** UDP: the source port; absent: any. */
+  readonly from?: number;
+}
+
+/** Who answered and whom they saw, or the error's code. */
+export type Reply = { readonly name: string; readonly source: string } | { readonly error: string };
+
+/** Nothing here takes this long unless packets are lost: milliseconds. */
+const DEADLINE = 8_000;
+
+let asking = false;
+const collected: Reply[] = [];
+let finished: Promise<void> | undefined;
+
+answerCalls({
+  serve,
+  ask,
+  async askTimes(question: Question, times: number) {
+    const replies: Reply[] = [];
+    for (let i = 0; i < times; i++) replies.push(await ask(question));
+    return replies;
+  },
+  /** Asks over and over until `stopAsking`; resolves after the first reply. */
+  async startAsking(question: Question) {
+    asking = true;
+    collected.push(await ask(question));
+    finished = (async () => {
+      while (asking) collected.push(await ask(question));
+    })();
+  },
+  async stopAsking() {
+    asking = false;
+    await finished;
+    return collected.splice(0);
+  },
+});
+
+async function serve(name: string, transport: Transport, port: number): Promise<void> {
+  const answer = (source = '') => JSON.stringify({ name, source: source.replace('::ffff:', '') });
+  if (transport === 'TCP') {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.end(answer(socket.remoteAddress));
+    });
+    return new Promise((resolve) => server.listen(port, '::', resolve));
+  }
+  for (const [type, address] of [
+    ['udp4', '0.0.0.0'],
+    ['udp6', '::'],
+  ] as const) {
+    const socket = createSocket({ type, ipv6Only: type === 'udp6' });
+    socket.on('message', (_, { address, port }) => socket.send(answer(address), port, address));
+    await new Promise<void>((resolve) => socket.bind(port, address, resolve));
+  }
+}
+
+function ask({ transport, address, port, from }: Question): Promise<Reply> {
+  return new Promise((resolve) => {
+    const reply = (text: string) => end(JSON.parse(text));
+    const onError = (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message });
+    const timeout = setTimeout(() => end({ error: 'no answer' }), DEADLINE);
+    let close: () => void;
+    const end = (value: Reply) => {
+      clearTimeout(timeout);
+      close();
+      resolve(value);
+    };
+    if (transport === 'TCP') {
+      const socket = connect({ host: address, port });
+      close = () => socket.destroy();
+      socket.on('data', (data) => reply(data.toString())).on('error', onError);
+      return;
+    }
+    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    close = () => {
+      socket.removeAllListeners('error').on('error', () => {});
+      socket.close();
+    };
+    socket.on('message', (data) => reply(data.toString())).on('error', onError);
+    socket.bind(from ?? 0, () =>
+      socket.connect(port, address, (error?: Error) => {
+        if (error) onError(error);
+        else socket.send('?');
+      }),
+    );
+  });
+}

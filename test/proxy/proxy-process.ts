@@ -1,0 +1,74 @@
+// Runs a ServiceProxy in a network namespace.
+import { Registry } from 'prom-client';
+import { systemClock } from '../../src/clock/clock.ts';
+import { ip } from '../../src/net/address.ts';
+import { createLogger } from '../../src/observe/logger.ts';
+import { proxyMetrics } from '../../src/proxy/metrics.ts';
+import { ServiceProxy } from '../../src/proxy/service-proxy.ts';
+import type { OpenNetlinkSocket } from '../../src/sockets/netlink-socket.ts';
+import { openNetlinkSocket } from '../../src/sockets/open-netlink-socket.ts';
+import { answerCalls } from './answer-calls.ts';
+import type { Objects } from './objects.ts';
+
+const registry = new Registry();
+const path = process.env.PATH;
+/** What is sent with these bytes in it, the kernel is to refuse. */
+let poison: Buffer | undefined;
+
+/** So many datagrams from now on cannot be sent. */
+let broken = 0;
+
+const open: OpenNetlinkSocket = (options) => {
+  const socket = openNetlinkSocket(options);
+  return {
+    ...socket,
+    send(datagram) {
+      if (broken-- > 0) throw Object.assign(new Error('sending: Message too long'), { code: 'EMSGSIZE' });
+      socket.send(poisoned(datagram));
+    },
+  };
+};
+
+/** There is no table of this name. */
+function poisoned(datagram: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(datagram);
+  if (!poison || !bytes.includes(poison)) return bytes;
+  for (let at = bytes.indexOf('fairlead'); at >= 0; at = bytes.indexOf('fairlead', at))
+    bytes.write('nosuchtb', at);
+  return bytes;
+}
+
+const proxy = new ServiceProxy({
+  open,
+  nodeName: 'node',
+  clock: systemClock,
+  log: createLogger({ component: 'proxy', level: 'silent' }),
+  metrics: proxyMetrics(registry),
+});
+
+answerCalls({
+  start: () => proxy.start(),
+  /** Changes objects, undefined ones go, and brings the kernel up to date. */
+  async set({ services = {}, slices = {} }: Objects) {
+    for (const [key, service] of Object.entries(services)) proxy.setService(key, service ?? undefined);
+    for (const [key, slice] of Object.entries(slices)) proxy.setEndpointSlice(key, slice ?? undefined);
+    const began = performance.now();
+    await proxy.sync();
+    return performance.now() - began;
+  },
+  serves: (address: string) => proxy.serves(ip(address)),
+  poison(bytes: readonly number[]) {
+    poison = bytes.length > 0 ? Buffer.from(bytes) : undefined;
+  },
+  breakSends(count: number) {
+    broken = count;
+  },
+  /** Without `nft` from now on, or with it again. */
+  hideCommands(hidden: boolean) {
+    process.env.PATH = hidden ? '' : path;
+  },
+  async metric(name: string) {
+    return (await registry.getSingleMetric(name)?.get())?.values.map(({ value }) => value);
+  },
+  close: () => proxy.close(),
+});

@@ -1,0 +1,180 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { VirtualClock } from '../../src/clock/virtual-clock.ts';
+import { KubeError } from '../../src/kube/kube-api.ts';
+import type { Condition, KubeObject } from '../../src/kube/objects.ts';
+import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../../src/kube/resources.ts';
+import { Store } from '../../src/kube/store.ts';
+import { createLogger } from '../../src/observe/logger.ts';
+import { createRegistry } from '../../src/observe/metrics.ts';
+import { L2Provider } from '../../src/providers/l2/l2-provider.ts';
+import { MemoryQueue } from '../../src/queue/memory-queue.ts';
+import { Config } from '../../src/reconciler/config.ts';
+import { reconcilerMetrics } from '../../src/reconciler/metrics.ts';
+import { request } from '../ipam/builders.ts';
+import { LoopbackApi } from './loopback-api.ts';
+
+type Status = Readonly<Record<string, unknown>> & { readonly conditions?: readonly Condition[] };
+
+const registry = createRegistry();
+let clock: VirtualClock;
+let api: LoopbackApi;
+let pools: Store<KubeObject>;
+let advertisements: Store<KubeObject>;
+let provider: L2Provider;
+let config: Config;
+let stop: AbortController;
+let version = 1;
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  api = new LoopbackApi();
+  pools = new Store();
+  advertisements = new Store();
+  provider = new L2Provider();
+  stop = new AbortController();
+  api.follow(IP_ADDRESS_POOLS, pools);
+  api.follow(L2_ADVERTISEMENTS, advertisements);
+  registry.clear();
+  config = new Config({
+    api,
+    pools,
+    advertisements,
+    provider,
+    clock,
+    log: createLogger({ component: 'test', level: 'silent' }),
+    metrics: reconcilerMetrics(registry, new MemoryQueue({ clock, random: () => 0.5 })),
+  });
+});
+
+afterEach(() => stop.abort());
+
+function object(name: string, spec: object): KubeObject {
+  return {
+    metadata: { name, uid: name, resourceVersion: `${1_000 * version++}`, generation: 1 },
+    spec,
+  } as KubeObject;
+}
+
+function pool(name: string, ...addresses: readonly string[]): KubeObject {
+  return object(name, { addresses });
+}
+
+function statusOf(store: Store<KubeObject>, name: string): Status {
+  return (store.get(name) as { status?: Status } | undefined)?.status ?? {};
+}
+
+function problemOf(store: Store<KubeObject>, name: string): string {
+  return statusOf(store, name).conditions?.find(({ type }) => type === 'Valid')?.message ?? 'nothing is said';
+}
+
+describe('the configuration', () => {
+  it('hands the pools on at its start, and says of each how full it is', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    config.start(stop.signal);
+    await provider.ensure(request('a'));
+    await clock.advance(200);
+    expect(statusOf(pools, 'lan')).toMatchObject({ assignedIPv4: 1, availableIPv4: 8, assignedIPv6: 0 });
+    const text = await registry.metrics();
+    expect(text).toContain('fairlead_pool_addresses_available{pool="lan",family="IPv4"} 8');
+  });
+
+  it('writes many changes of the counts at once', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    config.start(stop.signal);
+    await clock.advance(1_000);
+    api.writes.length = 0;
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await provider.ensure(request(name));
+      config.changed();
+      await clock.advance(40);
+    }
+    await clock.advance(1_000);
+    expect(api.writes).toHaveLength(1);
+    expect(statusOf(pools, 'lan')).toMatchObject({ assignedIPv4: 4 });
+  });
+
+  it('leaves each Service its address where a pool is renamed within one list', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9', '192.0.2.100'));
+    config.start(stop.signal);
+    await provider.ensure(request('a', { addresses: ['192.0.2.100'] }));
+    pools.replace([pool('renamed', '192.0.2.1-192.0.2.9', '192.0.2.100')]);
+    await clock.advance(20);
+    expect(await provider.ensure(request('a'))).toMatchObject({
+      addresses: ['192.0.2.100'],
+      source: 'renamed',
+    });
+  });
+
+  it('sets a bad pool aside: its Services keep what they have, its figures go, the others go on', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    config.start(stop.signal);
+    await provider.ensure(request('a'));
+    await clock.advance(200);
+    pools.replace([pool('lan', '192.0.2.1-192.0.2.9', '192.0.2.300'), pool('good', '198.51.100.1')]);
+    await clock.advance(220);
+    expect(await provider.ensure(request('a'))).toMatchObject({ kind: 'done', addresses: ['192.0.2.1'] });
+    expect(await provider.ensure(request('b'))).toMatchObject({ kind: 'done', addresses: ['198.51.100.1'] });
+    expect(problemOf(pools, 'lan')).toContain('spec.addresses[1] "192.0.2.300" is not an IP address');
+    expect(statusOf(pools, 'lan')).not.toHaveProperty('assignedIPv4');
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    await clock.advance(220);
+    expect(statusOf(pools, 'lan')).toMatchObject({ assignedIPv4: 1, conditions: [{ status: 'True' }] });
+  });
+
+  it('does not take its own status for a change', async () => {
+    const heard: string[] = [];
+    pools.set(pool('lan', '192.0.2.1'));
+    config.start(stop.signal);
+    await provider.ensure(request('a'));
+    await provider.ensure(request('b'));
+    provider.subscribe((key) => heard.push(key));
+    await clock.advance(1_000);
+    expect(api.writes).toHaveLength(1);
+    expect(heard).toEqual([]);
+  });
+
+  it('says of an advertisement what is wrong with it, and takes that back', async () => {
+    advertisements.replace([
+      object('bad', { nodes: ['a'] }),
+      object('lost', { ipAddressPools: ['lan', 'wan'] }),
+      object('good', {}),
+    ]);
+    config.start(stop.signal);
+    await clock.advance(200);
+    expect(problemOf(advertisements, 'bad')).toContain('spec.nodes "nodes" is no field here');
+    expect(problemOf(advertisements, 'lost')).toBe(
+      'L2Advertisement/lost: spec.ipAddressPools "lan" is no IPAddressPool; create it, or correct the name; ' +
+        'L2Advertisement/lost: spec.ipAddressPools "wan" is no IPAddressPool; create it, or correct the name',
+    );
+    expect(problemOf(advertisements, 'good')).toBe('');
+    pools.replace([pool('lan', '192.0.2.1'), pool('wan', '198.51.100.1')]);
+    await clock.advance(220);
+    expect(problemOf(advertisements, 'lost')).toBe('');
+  });
+
+  it('writes a status again that could not be written, but not of what is gone', async () => {
+    let tries = 0;
+    api.before = (key) => {
+      if (++tries <= 2) throw new KubeError(0, 'ECONNREFUSED', 'connect ECONNREFUSED');
+      if (key === 'gone') throw new KubeError(404, 'NotFound', 'not found');
+    };
+    pools.replace([pool('lan', '192.0.2.1'), pool('gone', '192.0.2.2')]);
+    config.start(stop.signal);
+    await clock.advance(200);
+    expect(problemOf(pools, 'lan')).toBe('nothing is said');
+    await clock.advance(60_000);
+    expect(problemOf(pools, 'lan')).toBe('');
+    const after = tries;
+    await clock.advance(60_000);
+    expect(tries).toBe(after);
+  });
+
+  it('writes nothing after its end', async () => {
+    pools.set(pool('lan', '192.0.2.1'));
+    config.start(stop.signal);
+    stop.abort();
+    pools.set(pool('wan', '192.0.2.2'));
+    await clock.advance(60_000);
+    expect(api.writes).toEqual([]);
+  });
+});
