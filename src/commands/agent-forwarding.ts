@@ -13,6 +13,8 @@ export interface ForwardingHalf {
   readonly synced: boolean;
   /** Brings the kernel up to date. Rejects where it refuses everything. */
   sync(): Promise<void>;
+  /** What may come after everything else: flows to endpoints that are gone. */
+  cleanFlows(): Promise<void>;
   /** Whether the rules for this load balancer's address are in the kernel. */
   serves(address: Ip): boolean;
   /** The rules stay in the kernel and forward on. */
@@ -59,6 +61,7 @@ export async function startForwarding(
       await proxy.sync();
       synced = true;
     },
+    cleanFlows: () => proxy.cleanFlows(),
     serves: (address) => proxy.serves(address),
     close: () => proxy.close(),
   };

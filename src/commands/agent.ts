@@ -69,6 +69,7 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
       announcing?.withdraw();
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
+      await forwarding?.cleanFlows();
       state.problem = undefined;
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
         state.ready = true;

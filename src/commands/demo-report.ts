@@ -47,7 +47,7 @@ export class Reporter {
 }
 
 export function timeline({ steps, failed, milliseconds }: Report): string {
-  const lines = steps.map(({ what, milliseconds: took }) => `  ✔ ${what.padEnd(88)} ${duration(took)}`);
+  const lines = steps.map(({ what, milliseconds: took }) => `  ✔ ${duration(took).padStart(8)}  ${what}`);
   if (failed) lines.push(`  ✘ after ${failed.after}: ${failed.problem}`);
   const end = failed
     ? `failed after ${duration(milliseconds)}`

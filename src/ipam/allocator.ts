@@ -111,16 +111,14 @@ export class Allocator {
     return refusal ? { kind: 'refused', refusal, ...holding } : { kind: 'allocated', ...holding };
   }
 
-  /** Frees what the Service holds. Returns whether there was anything. */
-  release(key: string): boolean {
+  /** Frees what the Service holds. */
+  release(key: string): void {
     const known = this.#known.get(key);
-    if (!known) return false;
-    const held = this.#holdings.of(key).length > 0;
+    if (!known) return;
     this.#known.delete(key);
     this.#waiting.remove(key);
     this.#assign(known.request, []);
     this.#serveWaiting();
-    return held;
   }
 
   /** Services whose `allocate` would answer differently now, because of others or the pools; each is told once. */
@@ -255,9 +253,11 @@ export class Allocator {
   /** The addresses asked for by name, all or none. */
   #named(request: ServiceRequest): readonly Placement[] | Refusal {
     const placements: Placement[] = [];
+    const stays = this.#stays(request, true);
     for (const address of request.addresses) {
       const state = this.#poolOf(address);
-      const pool = state?.pool.name ?? this.#homeSetAside(address, request);
+      // What it has from a pool that is set aside it may go on asking for.
+      const pool = state?.pool.name ?? stays.find((each) => each.address === address)?.pool;
       if (pool === undefined) return { reason: 'AddressNotInPool', address, known: this.#names() };
       if (request.pool !== undefined && pool !== request.pool) {
         return {
@@ -275,14 +275,6 @@ export class Allocator {
       placements.push({ address, pool });
     }
     return placements.sort(byFamily(request.families));
-  }
-
-  /** The pool that is set aside, where the Service holds this address from there. */
-  #homeSetAside(address: Ip, request: ServiceRequest): string | undefined {
-    const held = this.#holdings.of(request.key);
-    return (held.length > 0 ? held : request.held).includes(address)
-      ? this.#home(address, request)
-      : undefined;
   }
 
   /** New addresses for these families: from one pool where one has them all, else each from the first that has it. */

@@ -9,6 +9,9 @@ const INSIDE = 'FAIRLEAD_INSIDE_NAMESPACE';
 const WITHOUT_USER = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const WITH_USER = ['--user', '--map-root-user', ...WITHOUT_USER];
 
+/** Debian keeps the administrator's tools off an ordinary user's PATH. */
+const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
+
 export type NamespaceAccess =
   /** Put before a command, these words run it as the first process of new namespaces. */
   | {
@@ -26,8 +29,8 @@ export function namespaceAccess(): NamespaceAccess {
   const absent = missingTools();
   if (absent) return { kind: 'missing', problem: absent };
   for (const flags of [WITH_USER, WITHOUT_USER]) {
-    if (spawnSync('unshare', [...flags, 'true'], { stdio: 'ignore' }).status === 0) {
-      return { kind: 'available', prefix: ['unshare', ...flags], environment: { [INSIDE]: '1' } };
+    if (probe('unshare', [...flags, 'true']).status === 0) {
+      return { kind: 'available', prefix: ['unshare', ...flags], environment: { [INSIDE]: '1', PATH } };
     }
   }
   return { kind: 'missing', problem: whyNoNamespaces() };
@@ -46,13 +49,15 @@ function missingTools(): string | undefined {
     { command: 'ip', probe: ['-Version'], debian: 'iproute2' },
     { command: 'nft', probe: ['--version'], debian: 'nftables' },
   ];
-  const absent = tools.filter(
-    (tool) => spawnSync(tool.command, tool.probe, { stdio: 'ignore' }).error !== undefined,
-  );
+  const absent = tools.filter((tool) => probe(tool.command, tool.probe).error !== undefined);
   if (absent.length === 0) return undefined;
   const commands = absent.map((tool) => `"${tool.command}"`).join(' and ');
   const packages = absent.map((tool) => tool.debian).join(' ');
   return `${commands} not found on the PATH; install with: apt-get install ${packages} (or your distribution's packages of these names)`;
+}
+
+function probe(command: string, args: readonly string[]) {
+  return spawnSync(command, args, { stdio: 'ignore', env: { ...process.env, PATH } });
 }
 
 function whyNoNamespaces(): string {

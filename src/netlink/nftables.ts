@@ -9,6 +9,7 @@ import {
   textOf,
   viewOf,
 } from './message.ts';
+import { NetlinkError } from './netlink-error.ts';
 
 const NFPROTO_INET = 1;
 const SUBSYSTEM = 10; // NFNL_SUBSYS_NFTABLES
@@ -30,6 +31,12 @@ const NFT_GOTO = -4;
 
 /** A message's element list must stay below the 64 KiB that an attribute can have. */
 const ELEMENTS_A_MESSAGE = 500;
+
+/**
+ * After many additions the kernel rearranges a set in the background, and a listing meanwhile repeats elements and
+ * lacks as many; it does not say so (seen with Linux 6.18).
+ */
+const LIST_TRIES = 50;
 
 /** What a map's element maps to; a set's elements have none. */
 export type ElementData =
@@ -79,14 +86,18 @@ export async function listElements(
   table: string,
   set: string,
 ): Promise<Element[]> {
-  const lists = await connection.dump(
-    {
-      type: GETSETELEM,
-      body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
-    },
-    ({ type, payload }) => (type === NEWSETELEM ? readElements(payload) : undefined),
-  );
-  return lists.flat();
+  const request: Request = {
+    type: GETSETELEM,
+    body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
+  };
+  for (let tries = 1; tries <= LIST_TRIES; tries++) {
+    const lists = await connection.dump(request, ({ type, payload }) =>
+      type === NEWSETELEM ? readElements(payload) : undefined,
+    );
+    const elements = lists.flat();
+    if (new Set(elements.map(({ key }) => key)).size === elements.length) return elements;
+  }
+  throw new NetlinkError('EINTR', `the set ${set} was rearranged during each of ${LIST_TRIES} readings`);
 }
 
 function writeElement(builder: MessageBuilder, { key, data }: Element, withData: boolean): void {

@@ -18,13 +18,18 @@ export class Claims {
 
   /** `owner` claims exactly these from now on. Returns the elements whose meaning may have changed. */
   set(owner: string, elements: readonly SetElement[]): readonly SetElement[] {
-    const before = this.#byOwner.get(owner) ?? [];
+    const before = this.of(owner);
     if (elements.length > 0) this.#byOwner.set(owner, elements);
     else this.#byOwner.delete(owner);
     for (const { set, key } of before) this.#put(set, key, without(this.#claims.get(set)?.get(key), owner));
     for (const { set, key, data } of elements)
       this.#put(set, key, withClaim(this.#claims.get(set)?.get(key), owner, data));
     return before.length > 0 ? [...before, ...elements] : elements;
+  }
+
+  /** What `owner` claims. */
+  of(owner: string): readonly SetElement[] {
+    return this.#byOwner.get(owner) ?? [];
   }
 
   /** What the kernel should have under this key; undefined: nothing. */

@@ -1,7 +1,7 @@
 // Our table in the kernel: rules by the `nft` command, elements by netlink, and a shadow of what is there.
 import type { Clock } from '../clock/clock.ts';
 import { NetlinkConnection } from '../netlink/connection.ts';
-import type { NetlinkError } from '../netlink/netlink-error.ts';
+import { NetlinkError } from '../netlink/netlink-error.ts';
 import { changeElements, type ElementChanges, type ElementData, listElements } from '../netlink/nftables.ts';
 import { NETLINK_NETFILTER, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { runNft } from './nft-command.ts';
@@ -28,8 +28,8 @@ export class RefusedError extends Error {}
 export class KernelTable {
   readonly #options: { readonly open: OpenNetlinkSocket; readonly clock: Clock };
   #connection: NetlinkConnection;
-  readonly #shadow = new Map<SetName, Map<string, ElementData>>(SET_NAMES.map((set) => [set, new Map()]));
-  readonly #chains = new Set(commonPickChains());
+  #shadow = emptyShadow();
+  #chains = new Set<string>();
   #name: TableName = TABLES[0];
   #active = false;
 
@@ -48,11 +48,13 @@ export class KernelTable {
     const states = await Promise.all(TABLES.map(stateOf));
     const ours = TABLES.find((_, i) => states[i] === 'ours');
     this.#name = ours ?? TABLES.find((_, i) => states[i] !== 'predecessor') ?? TABLES[0];
+    this.#active = ours !== undefined;
+    this.#chains = new Set(commonPickChains());
+    this.#shadow = emptyShadow();
     if (!ours) {
       await runNft(['-f', '-'], stagingText(this.#name));
       return 'new';
     }
-    this.#active = true;
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
     if (rest.length > 0) await runNft(['-f', '-'], rest.map(removalText).join(''));
     await this.readBack();
@@ -66,11 +68,17 @@ export class KernelTable {
     this.#active = true;
   }
 
-  /** Reads what the kernel has, whatever we believed. */
-  async readBack(): Promise<void> {
-    for (const set of SET_NAMES) {
-      const elements = await listElements(this.#connection, this.#name, set);
-      this.#shadow.set(set, new Map(elements.map(({ key, data }) => [key, data])));
+  /** Reads what the kernel has, whatever we believed. Resolves with false when somebody removed our table. */
+  async readBack(): Promise<boolean> {
+    try {
+      for (const set of SET_NAMES) {
+        const elements = await listElements(this.#connection, this.#name, set);
+        this.#shadow.set(set, new Map(elements.map(({ key, data }) => [key, data])));
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === 'ENOENT') return false;
+      throw error;
     }
   }
 
@@ -145,6 +153,10 @@ export class KernelTable {
     });
     for (const chain of missing) this.#chains.add(chain);
   }
+}
+
+function emptyShadow(): Map<SetName, Map<string, ElementData>> {
+  return new Map(SET_NAMES.map((set) => [set, new Map()]));
 }
 
 async function stateOf(table: TableName): Promise<TableState> {

@@ -1,4 +1,7 @@
 // What a test does to a cluster and sees of it: objects made, changed and awaited over the API.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { load } from 'js-yaml';
 import { systemClock } from '../../src/clock/clock.ts';
 import { type KubeApi, KubeError, type Resource } from '../../src/kube/kube-api.ts';
 import { kubeMetrics } from '../../src/kube/metrics.ts';
@@ -8,6 +11,15 @@ import { EVENTS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, SERVICES } from '../../src
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
+import { CRD_FOLDER } from '../lab/apiserver/running-server.ts';
+
+const CUSTOM_RESOURCE_DEFINITIONS: Resource = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+};
 
 /** Milliseconds; only a test that fails waits so long. */
 const DEADLINE = 15_000;
@@ -45,6 +57,12 @@ export class Cluster {
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.all(this.#runs);
+  }
+
+  /** Applies `deploy/crds/<plural>.yaml`. */
+  async installCrd(plural: string): Promise<void> {
+    const definition = load(readFileSync(join(CRD_FOLDER, `${plural}.yaml`), 'utf8')) as KubeObject; // our own file
+    await this.api.create(CUSTOM_RESOURCE_DEFINITIONS, definition);
   }
 
   async createPool(name: string, spec: readonly string[] | object): Promise<void> {

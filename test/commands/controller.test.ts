@@ -1,4 +1,9 @@
 // The whole controller process against the embedded API server.
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceObject } from '../../src/kube/objects.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
@@ -277,6 +282,51 @@ describe('the classes of the controller', () => {
     expect(addressesOf(await cluster.service('foreign'))).toHaveLength(1);
     const former = await cluster.service('web', (each) => !allocatedCondition(each));
     expect(addressesOf(former)).toEqual([]);
+  });
+});
+
+describe('a controller before there is everything that it needs', () => {
+  it('says which kinds to install, and serves as soon as the pools are, without advertisements', async () => {
+    const bare = await startTestServer();
+    const view = new Cluster(bare.api);
+    const early = new ControllerProcess(bare.kubeconfig);
+    await view.createService('web');
+    expect(
+      await early.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)'),
+    ).toMatchObject({
+      resource: expect.stringMatching(/^(ipaddresspools|l2advertisements)\.fairlead\.dev$/),
+    });
+    await view.installCrd('ipaddresspools');
+    await view.createPool('lan', ['192.0.2.1']);
+    expect(addressesOf(await view.service('web'))).toEqual(['192.0.2.1']);
+    expect(await early.stop()).toBe(0);
+    await view.close();
+    await bare.close();
+  });
+
+  it('stops with status 0 though the API server takes connections and never answers', async () => {
+    const silent = createServer();
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    const { port } = silent.address() as AddressInfo; // a TCP server that listens has one
+    const folder = mkdtempSync(join(tmpdir(), 'fairlead-controller-'));
+    const file = join(folder, 'kubeconfig');
+    const cluster = { server: `http://127.0.0.1:${port}` };
+    const config = {
+      clusters: [{ name: 'x', cluster }],
+      contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+    };
+    writeFileSync(
+      file,
+      JSON.stringify({ ...config, users: [{ name: 'x', user: {} }], 'current-context': 'x' }),
+    );
+    const connected = once(silent, 'connection');
+    const waiting = new ControllerProcess(file);
+    await connected;
+    await waiting.logged('serving metrics and health');
+    expect(JSON.parse(await waiting.page('/healthz'))).toMatchObject({ synced: false });
+    expect(await waiting.stop()).toBe(0);
+    silent.close();
+    rmSync(folder, { recursive: true });
   });
 });
 

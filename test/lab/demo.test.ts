@@ -1,15 +1,7 @@
 // `npm run demo` as a user runs it: real processes in namespaces of their own, watched from outside.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -22,6 +14,8 @@ const MARK = `FAIRLEAD_DEMO_TEST=${process.pid}`;
 const { FAIRLEAD_INSIDE_NAMESPACE: _, ...INHERITED } = process.env;
 const ENVIRONMENT = { ...INHERITED, FAIRLEAD_DEMO_TEST: String(process.pid) };
 const LONG = 60_000;
+/** In a mount namespace of its own, in which nft is no program. */
+const WITHOUT_NFT = `mount --bind /dev/null "$(command -v nft)" && exec ${FAIRLEAD} lab demo`;
 
 const folders: string[] = [];
 afterEach(() => {
@@ -111,7 +105,7 @@ describe('the demonstration', () => {
   );
 
   it('says which package to install where a tool is missing, and how to run without user namespaces', async () => {
-    const missing = await run(start([], { PATH: pathOf('sh', 'dirname', 'readlink', 'unshare', 'ip') }));
+    const missing = await run(spawn('unshare', ['--mount', 'sh', '-c', WITHOUT_NFT], { env: ENVIRONMENT }));
     expect(missing).toMatchObject({ status: 2, stderr: expect.stringContaining('apt-get install nftables') });
     const refused = await run(
       start([], { PATH: pathWith({ unshare: '#!/bin/sh\n[ "$1" = --version ]\n' }) }),
@@ -164,20 +158,6 @@ function pathWith(scripts: Record<string, string>): string {
   for (const [name, text] of Object.entries(scripts))
     writeFileSync(join(folder, name), text, { mode: 0o755 });
   return `${folder}:${process.env.PATH}`;
-}
-
-/** A PATH with these tools alone. */
-function pathOf(...tools: readonly string[]): string {
-  const folder = mkdtempSync(join(tmpdir(), 'fairlead-path-'));
-  folders.push(folder);
-  for (const tool of tools) {
-    const real = (process.env.PATH ?? '')
-      .split(':')
-      .map((each) => join(each, tool))
-      .find(existsSync);
-    if (real) symlinkSync(real, join(folder, tool));
-  }
-  return folder;
 }
 
 /** What is there of a demonstration although none is running. */

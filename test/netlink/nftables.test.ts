@@ -1,5 +1,5 @@
 // Elements of nftables sets and maps by netlink: byte for byte, and the kernel itself.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock/clock.ts';
 import { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { parseMessages } from '../../src/netlink/message.ts';
@@ -102,6 +102,36 @@ describe('an element message', () => {
   });
 });
 
+describe('a listing', () => {
+  const one = bytesOf(
+    '01000000 06000100 74000000 06000200 6d000000 14000380 10000180 0c000180 08000100 0a000001',
+  );
+  const repeating = (times: number) => {
+    const recorder = new NetlinkRecorder((datagram) => {
+      const sequence = parseMessages(datagram)[0]?.sequence ?? 0;
+      const listed = message(0xa0c, sequence, one, 2);
+      return [...(recorder.datagrams.length <= times ? [listed] : []), listed, done(sequence)];
+    });
+    const connection = new NetlinkConnection({
+      open: recorder.open,
+      clock: systemClock,
+      protocol: NETLINK_NETFILTER,
+    });
+    return { recorder, connection };
+  };
+
+  it('that repeats an element lacks another, and is asked for again', async () => {
+    const { recorder, connection } = repeating(3);
+    expect(await listElements(connection, 't', 'm')).toHaveLength(1);
+    expect(recorder.datagrams).toHaveLength(4);
+  });
+
+  it('that never gets better is an error', async () => {
+    const { connection } = repeating(Number.POSITIVE_INFINITY);
+    await expect(listElements(connection, 't', 'm')).rejects.toMatchObject({ code: 'EINTR' });
+  });
+});
+
 describe('elements in the kernel', () => {
   const NAMESPACE = `nftables-${process.pid}`;
   const connect = () =>
@@ -119,6 +149,8 @@ describe('elements in the kernel', () => {
       `nft 'table inet t { set s { type ipv4_addr; }; map m { type ipv4_addr : mark; }; map v { type mark : verdict; }; chain c { }; }'`,
     );
   });
+
+  beforeEach(() => inNamespace(NAMESPACE, 'nft flush map inet t m'));
 
   afterAll(() => removeNamespaces(NAMESPACE));
 

@@ -205,6 +205,20 @@ describe('the kernel’s elements', () => {
     expect(await history.call('metric', 'fairlead_proxy_services_set_aside')).toEqual([0]);
   });
 
+  it('that somebody removed together with the rules are all put back by the next change', async () => {
+    const web = (name: string, clusterIP: string): Objects => ({
+      services: { [`default/${name}`]: service(name, { clusterIPs: [clusterIP], ports: [{ port: 80 }] }) },
+      slices: { [`default/${name}-1`]: slice(name, [{ address: '10.244.0.1' }], [{ port: 8080 }]) },
+    });
+    await history.call('set', merge([web('a', '10.96.0.1'), web('b', '10.96.0.2')]));
+    const before = await kernelOf(HISTORY);
+    inNamespace(HISTORY, 'nft flush ruleset');
+    await history.call('set', web('c', '10.96.0.3'));
+    await history.call('set', { services: { 'default/c': null }, slices: { 'default/c-1': null } });
+    expect(await kernelOf(HISTORY)).toEqual(before);
+    expect(inNamespace(HISTORY, 'nft -t list table inet fairlead')).not.toContain('flags dormant');
+  });
+
   it('are sent again after a fault of the socket, and nothing is forgotten', async () => {
     const objects = (pod: string): Objects => ({
       services: { 'default/a': service('a', { clusterIPs: ['10.96.0.1'], ports: [{ port: 80 }] }) },

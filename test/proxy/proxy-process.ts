@@ -54,6 +54,7 @@ answerCalls({
     for (const [key, slice] of Object.entries(slices)) proxy.setEndpointSlice(key, slice ?? undefined);
     const began = performance.now();
     await proxy.sync();
+    await proxy.cleanFlows();
     return performance.now() - began;
   },
   serves: (address: string) => proxy.serves(ip(address)),
