@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { IP_ADDRESS_POOLS, SERVICES } from '../src/kube/resources.ts';
-import { type Cluster, startCluster } from '../src/lab/cluster.ts';
+import { Cluster } from '../src/lab/cluster.ts';
 import { whenStored, within } from '../src/lab/waiting.ts';
 import type { BenchRow } from './row.ts';
 
@@ -16,7 +16,7 @@ const LIMIT = 30_000;
 export async function agent(): Promise<BenchRow[]> {
   const folder = '/run/fairlead-bench';
   mkdirSync(folder);
-  const cluster = await startCluster({ nodes: 1, podsANode: 1, folder });
+  const cluster = await Cluster.start({ nodes: 1, podsANode: 1, folder });
   const [node] = cluster.plan.nodes;
   if (!node) throw new Error('the lab has no node');
   try {
@@ -54,7 +54,7 @@ export async function agent(): Promise<BenchRow[]> {
   }
 }
 
-async function createServices({ api, stores }: Cluster): Promise<void> {
+async function createServices({ api, standIns }: Cluster): Promise<void> {
   const pool = { metadata: { name: 'bench' }, spec: { addresses: ['192.0.2.100-192.0.2.250'] } };
   await api.create(IP_ADDRESS_POOLS, { ...pool, apiVersion: 'fairlead.dev/v1alpha1', kind: 'IPAddressPool' });
   for (let i = 0; i < SERVICE_COUNT; i++) {
@@ -66,7 +66,7 @@ async function createServices({ api, stores }: Cluster): Promise<void> {
       spec: { type: 'LoadBalancer', selector: { app: 'web' }, ports: [{ port: 80 }] },
     });
     const assigned = whenStored(
-      stores.services,
+      standIns.services,
       `default/${name}`,
       ({ status }) => status?.loadBalancer?.ingress?.[0] !== undefined,
     );

@@ -9,7 +9,7 @@ const SRC = resolve(import.meta.dirname, '../src');
 const FLOORS = [
   ['main'],
   ['commands'],
-  ['reconciler'],
+  ['reconciler', 'demo'],
   ['status'],
   ['providers'],
   ['ipam', 'proxy', 'arp'],

@@ -70,6 +70,11 @@ export async function startAnnouncing(
   Promise.all([services, nodes, pools, advertisements].map((each) => each.synced)).then(() => {
     synced = true;
     onInput();
+    if (!nodes.store.get(options.nodeName))
+      log.warn(
+        { node: options.nodeName },
+        'there is no Node of this name (--node-name); nothing is announced',
+      );
   });
 
   const membership = new NodeReadiness(nodes.store);

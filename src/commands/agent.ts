@@ -6,6 +6,7 @@ import { SERVICES } from '../kube/resources.ts';
 import { serveHttp } from '../observe/http-server.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
+import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
@@ -61,7 +62,9 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
   const [forwarding, announcing] = await Promise.all([
     options.proxy ? startForwarding(agent, services, options.nodeName, onChange) : undefined,
     options.announce ? startAnnouncing(agent, services, { ...options, classes }, onChange) : undefined,
-  ]);
+  ]).catch((error: Error) => {
+    throw new MachineError(`the agent cannot start: ${error.message}`);
+  });
   while (!signal.aborted) {
     changes.begin();
     try {

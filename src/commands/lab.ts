@@ -3,9 +3,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
+import { type DemoOptions, type HostView, runDemo } from '../demo/demo.ts';
 import { namespaceAccess, prepareNamespace } from '../lab/namespace.ts';
 import { MOST_NODES } from '../lab/plan.ts';
-import { type DemoOptions, type HostView, runDemo } from './demo.ts';
 import { UsageError } from './usage-error.ts';
 
 export function labCommand(): Command {

@@ -1,5 +1,6 @@
 // The life of a long-running command: it works until SIGTERM or SIGINT, then stops within two seconds.
 
+import { MachineError } from './machine-error.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Longest time that a clean stop may take, in milliseconds; a supervisor that asked for the stop waits for us. */
@@ -20,7 +21,7 @@ export async function runUntilSignal(work: (signal: AbortSignal) => Promise<void
     process.exit(0);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    console.error(error);
+    console.error(error instanceof MachineError ? `fairlead: ${error.message}` : error);
     process.exit(1);
   }
 }

@@ -41,13 +41,13 @@ export async function startFairlead(
   return started;
 }
 
-/** Runs a script of src/lab/processes. Resolves when it has sent "ready", or rejects with the log's end. */
+/** Runs a script of src/lab/hosts. Resolves when it has sent "ready", or rejects with the log's end. */
 export async function startScript(
   name: string,
   { namespace, logFolder, script, args }: Place & { script: string; args: readonly string[] },
 ): Promise<LabProcess> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const command = [process.execPath, join(import.meta.dirname, 'processes', script), ...args];
+  const command = [process.execPath, join(import.meta.dirname, 'hosts', script), ...args];
   const started = start(name, { namespace, logFolder }, command, { ipc: true });
   started.child.once('message', () => resolve());
   await untilReady(started, promise);

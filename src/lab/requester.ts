@@ -52,7 +52,7 @@ export class Requester {
     return promise;
   }
 
-  async close(): Promise<void> {
+  async stop(): Promise<void> {
     await this.#process.stop();
   }
 }

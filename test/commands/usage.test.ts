@@ -65,6 +65,19 @@ it.each([
     ['controller', '--lb-class', 'a/b/c'],
     "'--lb-class <name...>' argument 'a/b/c' is invalid. Write a name as in spec.loadBalancerClass",
   ],
+  ['an agent that does not know its node', ['agent'], "required option '--node-name <name>' not specified"],
+  [
+    'an expression that is none',
+    ['agent', '--node-name', 'n', '--exclude-interfaces', '('],
+    "'--exclude-interfaces <regex>' argument '(' is invalid. Write a regular expression",
+  ],
+  [
+    'an agent without a kubeconfig outside of a Pod',
+    ['agent', '--node-name', 'n'],
+    'name a kubeconfig: --kubeconfig FILE',
+  ],
+  ['a number of nodes that is too small', ['lab', 'demo', '--nodes', '1'], 'whole number from 2 to 50'],
+  ['an unknown demonstration', ['lab', 'show'], "unknown command 'show'"],
   ['no kubeconfig outside of a Pod', ['controller'], 'name a kubeconfig: --kubeconfig FILE'],
   [
     'a kubeconfig that is not there',

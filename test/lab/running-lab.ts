@@ -1,8 +1,8 @@
 // A lab with Fairlead running in it, for whole-system tests: what happens is seen from the client on the LAN.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { WireObserver } from '../../src/commands/demo-wire.ts';
-import { type Cluster, startCluster } from '../../src/lab/cluster.ts';
+import { WireObserver } from '../../src/demo/wire-observer.ts';
+import { Cluster } from '../../src/lab/cluster.ts';
 import { macOf } from '../../src/lab/network.ts';
 import type { LabNode } from '../../src/lab/plan.ts';
 import { type PodAnswer, parsePodAnswer } from '../../src/lab/pod-answer.ts';
@@ -32,7 +32,7 @@ export class RunningLab {
 
   static async start(): Promise<RunningLab> {
     mkdirSync(FOLDER);
-    const cluster = await startCluster({ nodes: 3, podsANode: 1, folder: FOLDER });
+    const cluster = await Cluster.start({ nodes: 3, podsANode: 1, folder: FOLDER });
     const { plan } = cluster;
     const [client, pod] = await Promise.all([
       cluster.requesterIn(plan.client.name),

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Report } from '../../src/commands/demo-report.ts';
+import type { Report } from '../../src/demo/report.ts';
 
 const FAIRLEAD = join(import.meta.dirname, '../../bin/fairlead');
 /** Every process of a demonstration inherits it, and no other has it. */

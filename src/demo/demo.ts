@@ -1,8 +1,8 @@
 // The main job, shown: a Service gets an address, answers on it, and survives the loss of the node that announced it.
 import { mkdirSync } from 'node:fs';
-import { type Cluster, startCluster } from '../lab/cluster.ts';
+import { Cluster } from '../lab/cluster.ts';
 import { plugIn } from '../lab/network.ts';
-import { type Report, Reporter, timeline } from './demo-report.ts';
+import { type Report, Reporter, timeline } from './report.ts';
 import {
   createPool,
   createService,
@@ -12,8 +12,8 @@ import {
   release,
   type Stage,
   spread,
-} from './demo-steps.ts';
-import { WireObserver } from './demo-wire.ts';
+} from './steps.ts';
+import { WireObserver } from './wire-observer.ts';
 
 export interface DemoOptions {
   readonly keep: boolean;
@@ -83,7 +83,7 @@ async function perform(
 async function setUp(nodes: number, reporter: Reporter, closing: (() => Promise<void>)[]): Promise<Stage> {
   const began = performance.now();
   const onProgress = (what: string) => reporter.progress(what);
-  const cluster: Cluster = await startCluster({ nodes, podsANode: PODS_A_NODE, folder: FOLDER, onProgress });
+  const cluster: Cluster = await Cluster.start({ nodes, podsANode: PODS_A_NODE, folder: FOLDER, onProgress });
   closing.push(() => cluster.close());
   const { plan } = cluster;
   const [firstNode] = plan.nodes;

@@ -4,16 +4,16 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Condition, KubeObject } from '../kube/objects.ts';
 import { IP_ADDRESS_POOLS, SERVICES } from '../kube/resources.ts';
 import type { Cluster } from '../lab/cluster.ts';
-import { APP } from '../lab/cluster.ts';
 import { cutOff, macOf } from '../lab/network.ts';
+import { APP } from '../lab/objects.ts';
 import { type LabNode, POOL_ADDRESSES } from '../lab/plan.ts';
 import { type PodAnswer, parsePodAnswer } from '../lab/pod-answer.ts';
 import type { Reply, Requester, Target } from '../lab/requester.ts';
 import { whenStored, within } from '../lab/waiting.ts';
 import { type Ipv4, type Ipv6, ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
-import type { Reporter } from './demo-report.ts';
-import type { WireObserver } from './demo-wire.ts';
+import type { Reporter } from './report.ts';
+import type { WireObserver } from './wire-observer.ts';
 
 export interface Stage {
   readonly cluster: Cluster;
@@ -80,7 +80,7 @@ export async function createService({ cluster, reporter }: Stage): Promise<Shown
     },
   });
   const assigned = whenStored(
-    cluster.stores.services,
+    cluster.standIns.services,
     SERVICE_KEY,
     ({ status }) => (status?.loadBalancer?.ingress ?? []).length === 2,
   );
