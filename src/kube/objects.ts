@@ -58,6 +58,7 @@ export interface ServiceObject extends KubeObject {
     readonly loadBalancerIP?: string;
     readonly loadBalancerClass?: string;
     readonly loadBalancerSourceRanges?: readonly string[];
+    readonly allocateLoadBalancerNodePorts?: boolean;
     readonly externalTrafficPolicy?: 'Cluster' | 'Local';
     readonly internalTrafficPolicy?: 'Cluster' | 'Local';
     readonly healthCheckNodePort?: number;

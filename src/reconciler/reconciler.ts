@@ -11,7 +11,13 @@ import type { Logger } from '../observe/logger.ts';
 import type { Outcome, Provider } from '../providers/provider.ts';
 import type { WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
 import { eventFor } from '../status/service-event.ts';
-import { clearingPatch, type StatusPatch, statusPatch } from '../status/service-status.ts';
+import {
+  bearsOurMark,
+  clearingPatch,
+  emptyingPatch,
+  type StatusPatch,
+  statusPatch,
+} from '../status/service-status.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 
 export const FIELD_MANAGER = 'fairlead-controller';
@@ -54,7 +60,7 @@ export class Reconciler {
     const owned = await provider.listOwned();
     // From here to the subscriptions nothing waits, so that no change falls in between.
     for (const key of owned) if (!services.get(key)) queue.add(key);
-    for (const service of this.#oldestFirst()) queue.add(keyOf(service));
+    for (const service of [...services.values()].sort(byTurn)) queue.add(keyOf(service));
     const unsubscribe = [
       services.subscribe((key) => this.#add(key)),
       namespaces.subscribe((name) => this.#addNamespace(name)),
@@ -68,7 +74,7 @@ export class Reconciler {
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
   async #keepAll(): Promise<void> {
     const { provider, onAllocation } = this.#options;
-    for (const service of this.#oldestFirst()) {
+    for (const service of [...this.#options.services.values()].sort(byAge)) {
       const read = this.#read(service);
       const request = read.kind === 'valid' ? read.value : read.kind === 'invalid' ? read.keeps : undefined;
       if (request && request.held.length > 0) await provider.keep(request);
@@ -88,7 +94,7 @@ export class Reconciler {
       if (service.metadata.namespace === name) this.#add(keyOf(service));
   }
 
-  /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, then by age. */
+  /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, what goes, then by age. */
   #add(key: string): void {
     const { services, queue } = this.#options;
     this.#batch.add(key);
@@ -98,12 +104,8 @@ export class Reconciler {
       this.#batch.clear();
       const found = keys.map((each) => services.get(each)).filter((service) => service !== undefined);
       for (const each of keys) if (!services.get(each)) queue.add(each);
-      for (const service of found.sort(byAge)) queue.add(keyOf(service));
+      for (const service of found.sort(byTurn)) queue.add(keyOf(service));
     });
-  }
-
-  #oldestFirst(): ServiceObject[] {
-    return [...this.#options.services.values()].sort(byAge);
   }
 
   #read(service: ServiceObject): ServiceRead {
@@ -148,17 +150,40 @@ export class Reconciler {
   async #reconcile(key: string): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready'> {
     const { services, provider, onAllocation, clock } = this.#options;
     const service = services.get(key);
-    const read = service && this.#read(service);
-    if (!read || read.kind === 'foreign' || read.kind === 'unready') {
+    if (!service) {
       await provider.remove(key);
       onAllocation();
-      if (service) await this.#write(service, clearingPatch(service));
-      return read?.kind ?? 'deleted';
+      return 'deleted';
+    }
+    const read = this.#read(service);
+    if (service.metadata.deletionTimestamp !== undefined) {
+      await this.#release(service, read);
+      return 'deleted';
+    }
+    if (read.kind === 'foreign' || read.kind === 'unready') {
+      await this.#release(service, read);
+      return read.kind;
     }
     const outcome = read.kind === 'valid' ? await provider.ensure(read.value) : await this.#refuse(read);
     onAllocation();
-    await this.#write(service, statusPatch(service, outcome, clock.wallTime()));
+    const patch = statusPatch(service, outcome, clock.wallTime());
+    if (patch && (await this.#write(service, patch))) this.#tell(service, patch);
     return outcome.kind;
+  }
+
+  /**
+   * Empties the status, then frees the address, then lets go of the Service: nobody is given what still shows on
+   * another, and wherever this is cut off, our condition is there for the next try to find.
+   */
+  async #release(service: ServiceObject, { kind }: ServiceRead): Promise<void> {
+    const { provider, onAllocation } = this.#options;
+    const concerned = kind !== 'foreign' || bearsOurMark(service);
+    const emptying = concerned ? emptyingPatch(service) : undefined;
+    const emptied = emptying ? await this.#write(service, emptying) : service;
+    await provider.remove(keyOf(service));
+    onAllocation();
+    const clearing = concerned && emptied ? clearingPatch(emptied) : undefined;
+    if (clearing && emptied && (await this.#write(emptied, clearing))) this.#tell(service, clearing);
   }
 
   /** A Service whose wishes cannot be read keeps what it has. */
@@ -167,25 +192,35 @@ export class Reconciler {
     return { ...kept, kind: 'refused', reason: 'InvalidRequest', message: problems.map(describe).join('; ') };
   }
 
-  async #write(service: ServiceObject, patch: StatusPatch | undefined): Promise<void> {
-    if (!patch) return;
-    const { api, events, log } = this.#options;
+  /** Resolves with the Service as it is then, or undefined where it is gone: the watch says so too. */
+  async #write(service: ServiceObject, patch: StatusPatch): Promise<ServiceObject | undefined> {
     const { name, namespace = '' } = service.metadata;
     const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER } as const;
     try {
-      await api.patch(SERVICES, { name, namespace }, patch, options);
+      return await this.#options.api.patch(SERVICES, { name, namespace }, patch, options);
     } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return; // deleted meanwhile: the watch says so too
+      if (error instanceof KubeError && error.status === 404) return undefined;
       throw error;
     }
-    const event = eventFor(service, patch);
+  }
+
+  /** Logs and records the change of state that a patch, once written, made. */
+  #tell(before: ServiceObject, patch: StatusPatch): void {
+    const { events, log } = this.#options;
+    const event = eventFor(before, patch);
     if (!event) return;
     log.info(
-      { service: keyOf(service), reason: event.reason, note: event.note },
+      { service: keyOf(before), reason: event.reason, note: event.note },
       'the state of a Service changed',
     );
-    events.record({ ...service, apiVersion: 'v1', kind: 'Service' }, event);
+    events.record({ ...before, apiVersion: 'v1', kind: 'Service' }, event);
   }
+}
+
+/** What goes makes room: it goes first. */
+function byTurn(a: ServiceObject, b: ServiceObject): number {
+  const [first, second] = [a, b].map(({ metadata }) => (metadata.deletionTimestamp === undefined ? 1 : 0));
+  return (first ?? 0) - (second ?? 0) || byAge(a, b);
 }
 
 function byAge({ metadata: a }: ServiceObject, { metadata: b }: ServiceObject): number {

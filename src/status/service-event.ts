@@ -10,7 +10,9 @@ export function eventFor(before: ServiceObject, patch: StatusPatch): EventText |
   const condition = patch.status.conditions.find(isOurs);
   const earlier = before.status?.conditions?.find(isOurs);
   if (!condition) {
-    const released = patch.status.loadBalancer !== undefined || patch.metadata.annotations !== undefined;
+    if (before.metadata.deletionTimestamp !== undefined) return undefined;
+    const shown = before.status?.loadBalancer?.ingress ?? [];
+    const released = shown.length > 0 || patch.metadata.annotations !== undefined;
     const note = 'the Service is no longer ours to serve; its address is free';
     return released ? { type: 'Normal', reason: 'IPReleased', action: 'Release', note } : undefined;
   }

@@ -4,12 +4,18 @@ import type { Condition, IngressStatus, ServiceObject } from '../kube/objects.ts
 import type { Outcome } from '../providers/provider.ts';
 
 export const ALLOCATED_CONDITION = 'fairlead.dev/Allocated';
+/** Kubernetes' own (k8s.io/cloud-provider, service/helpers): a load balancer's Service goes only after its address. */
+export const CLEANUP_FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
 
-/** A JSON merge patch (RFC 7386) for the `status` subresource, valid only for the version that it names. */
+/**
+ * A JSON merge patch (RFC 7386) for the `status` subresource, valid only for the version that it names. A Service's
+ * status subresource takes annotations and finalizers too, as Kubernetes' own service controller writes them.
+ */
 export interface StatusPatch {
   readonly metadata: {
     readonly resourceVersion?: string;
     readonly annotations?: Readonly<Record<string, string | null>>;
+    readonly finalizers?: readonly string[] | null;
   };
   readonly status?: {
     readonly loadBalancer?: { readonly ingress: readonly IngressStatus[] | null };
@@ -26,6 +32,7 @@ export function statusPatch(service: ServiceObject, outcome: Outcome, now: Date)
       : clip(outcome.message);
   return difference(service, {
     ingress: wanted,
+    finalizer: true,
     annotation: outcome.source,
     condition: {
       type: ALLOCATED_CONDITION,
@@ -40,20 +47,27 @@ export function statusPatch(service: ServiceObject, outcome: Outcome, now: Date)
   });
 }
 
-/** The patch that takes everything of ours off a Service that is ours no longer; undefined where there is nothing. */
-export function clearingPatch(service: ServiceObject): StatusPatch | undefined {
-  if (!bearsOurMark(service)) return undefined;
-  return difference(service, { ingress: [], annotation: undefined, condition: undefined });
+/** The first write on a Service that is to give up its address; undefined where it shows none. */
+export function emptyingPatch({ metadata, status }: ServiceObject): StatusPatch | undefined {
+  if ((status?.loadBalancer?.ingress ?? []).length === 0) return undefined;
+  return { metadata: versionOf(metadata), status: { loadBalancer: { ingress: null } } };
 }
 
-/** Whether we have written on this Service. */
+/** The patch that takes all the rest of ours off a Service, its finalizer too; undefined where there is nothing. */
+export function clearingPatch(service: ServiceObject): StatusPatch | undefined {
+  return difference(service, { finalizer: false, annotation: undefined, condition: undefined });
+}
+
+/** Whether we have written on this Service. The finalizer alone says nothing: others use it too. */
 export function bearsOurMark({ metadata, status }: ServiceObject): boolean {
   const annotated = metadata.annotations?.[POOL_ANNOTATION] !== undefined;
   return annotated || (status?.conditions ?? []).some(({ type }) => type === ALLOCATED_CONDITION);
 }
 
 interface Wanted {
-  readonly ingress: readonly IngressStatus[];
+  /** Absent: as it is. */
+  readonly ingress?: readonly IngressStatus[];
+  readonly finalizer: boolean;
   readonly annotation: string | undefined;
   readonly condition: Condition | undefined;
 }
@@ -65,26 +79,35 @@ function difference(service: ServiceObject, wanted: Wanted): StatusPatch | undef
   const conditions = status?.conditions ?? [];
   const condition = conditions.find(({ type }) => type === ALLOCATED_CONDITION);
 
+  const finalizers = metadata.finalizers ?? [];
   const annotationDiffers = annotation !== wanted.annotation;
-  const ingressDiffers = !sameIngress(ingress, wanted.ingress);
+  const finalizerDiffers = finalizers.includes(CLEANUP_FINALIZER) !== wanted.finalizer;
+  const ingressDiffers = wanted.ingress !== undefined && !sameIngress(ingress, wanted.ingress);
   const conditionDiffers = !sameCondition(condition, wanted.condition);
-  if (!annotationDiffers && !ingressDiffers && !conditionDiffers) return undefined;
+  if (!annotationDiffers && !finalizerDiffers && !ingressDiffers && !conditionDiffers) return undefined;
 
+  const otherFinalizers = finalizers.filter((each) => each !== CLEANUP_FINALIZER);
+  const finalizersAfter = wanted.finalizer ? [...otherFinalizers, CLEANUP_FINALIZER] : otherFinalizers;
   const others = conditions.filter(({ type }) => type !== ALLOCATED_CONDITION);
   return {
     metadata: {
-      ...(metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion }),
+      ...versionOf(metadata),
       ...(annotationDiffers ? { annotations: { [POOL_ANNOTATION]: wanted.annotation ?? null } } : {}),
+      ...(finalizerDiffers ? { finalizers: finalizersAfter.length > 0 ? finalizersAfter : null } : {}),
     },
     status: {
       ...(ingressDiffers
-        ? { loadBalancer: { ingress: wanted.ingress.length > 0 ? wanted.ingress : null } }
+        ? { loadBalancer: { ingress: wanted.ingress?.length ? wanted.ingress : null } }
         : {}),
       ...(conditionDiffers
         ? { conditions: [...others, ...keepTransition(condition, wanted.condition)] }
         : {}),
     },
   };
+}
+
+function versionOf({ resourceVersion }: ServiceObject['metadata']): { readonly resourceVersion?: string } {
+  return resourceVersion === undefined ? {} : { resourceVersion };
 }
 
 /** metav1.Condition: a message holds 32768 characters. */

@@ -105,10 +105,19 @@ export class Cluster {
     await persist(() => this.api.patch(SERVICES, { name, namespace: 'default' }, patch, options));
   }
 
+  /** Asks for it only: the Service goes when the last of its finalizers does. */
+  async markServiceDeleted(name: string): Promise<void> {
+    await persist(() => this.api.delete(SERVICES, { name, namespace: 'default' }));
+  }
+
   /** Resolves once this view of the cluster is without it too. */
   async deleteService(name: string): Promise<void> {
+    await this.markServiceDeleted(name);
+    await this.serviceGone(name);
+  }
+
+  async serviceGone(name: string): Promise<void> {
     const key = `default/${name}`;
-    await persist(() => this.api.delete(SERVICES, { name, namespace: 'default' }));
     await eventually(
       this.services,
       () => `${key} is still there`,

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceObject } from '../../src/kube/objects.ts';
+import { SERVICES } from '../../src/kube/resources.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 import { addressesOf, allocatedCondition, Cluster, validCondition } from './cluster.ts';
 import { ControllerProcess } from './controller-process.ts';
@@ -181,6 +182,102 @@ describe('the controller', () => {
   });
 });
 
+describe("Kubernetes' expectations of a load balancer", () => {
+  const [name, finalizers] = ['life', ['service.kubernetes.io/load-balancer-cleanup']];
+  let address: string[];
+  /** Every state of the Service that the API server told of. */
+  const states: ServiceObject[] = [];
+  let unsubscribe: () => void;
+
+  beforeAll(() => {
+    unsubscribe = cluster.services.subscribe((key, object) => {
+      if (key === `default/${name}` && object) states.push(object);
+    });
+  });
+  afterAll(() => unsubscribe());
+
+  /** How many writes the Service saw since the last call, once the controller is done with all that came before. */
+  async function writes(): Promise<number> {
+    const mark = `mark-${states.length}`;
+    await cluster.createService(mark, {}, { 'fairlead.dev/address-pool': 'no such pool' });
+    await cluster.serviceWith(mark, 'UnknownPool');
+    await cluster.deleteService(mark);
+    return states.splice(0).length;
+  }
+
+  it('hold as soon as a Service is made: the finalizer is there with its address, in one write', async () => {
+    await cluster.createPool('life', ['203.0.113.64/28']);
+    await cluster.pool('life', (each) => validCondition(each) !== undefined);
+    const pool = { 'fairlead.dev/address-pool': 'life' };
+    await cluster.createService(name, { allocateLoadBalancerNodePorts: false }, pool);
+    const served = await cluster.service(name);
+    address = addressesOf(served);
+    expect(served.metadata.finalizers).toEqual(finalizers);
+    expect(served.spec.ports?.[0]?.nodePort).toBeUndefined();
+    expect(await writes()).toBe(2);
+  });
+
+  it.each<[string, object]>([
+    ['node ports are allocated', { allocateLoadBalancerNodePorts: true }],
+    [
+      'its ports change',
+      {
+        ports: [
+          { name: 'a', port: 80 },
+          { name: 'b', port: 443 },
+        ],
+      },
+    ],
+    ['its node port changes', { ports: [{ name: 'a', port: 80, nodePort: 31_999 }] }],
+    ['its policy changes', { externalTrafficPolicy: 'Local' }],
+    ['its selector changes', { selector: { app: 'other' } }],
+  ])('keep the address, without a write of ours, when %s', async (_, spec) => {
+    await cluster.patchService(name, { spec });
+    expect(await writes()).toBe(1);
+    expect(addressesOf(await cluster.service(name))).toEqual(address);
+  });
+
+  it.each(['ClusterIP', 'NodePort', 'ExternalName'] as const)(
+    'let the Service go with one write when its type becomes %s, and serve it again when that is over',
+    async (type) => {
+      const external = { externalName: 'example.com', clusterIP: '', clusterIPs: null };
+      const back = { type: 'LoadBalancer', externalName: null };
+      await cluster.patchService(name, { spec: { type, ...(type === 'ExternalName' ? external : {}) } });
+      const former = await cluster.service(name, (each) => !allocatedCondition(each));
+      expect(addressesOf(former)).toEqual([]);
+      expect(former.metadata.finalizers).toBeUndefined();
+      expect(former.metadata.annotations).toEqual({ 'fairlead.dev/address-pool': 'life' });
+      expect(await writes()).toBe(2);
+      await cluster.patchService(name, { spec: back });
+      const again = await cluster.serviceWith(name, 'Allocated');
+      expect(addressesOf(again)).toEqual(address);
+      expect(again.metadata.finalizers).toEqual(finalizers);
+      expect(await writes()).toBe(2);
+    },
+  );
+
+  it('set right a status that another wrote, and rest where the API server completes it itself', async () => {
+    const status = { loadBalancer: { ingress: [{ ip: address[0] }] } };
+    const options = { type: 'merge', subresource: 'status', fieldManager: 'test' } as const;
+    await cluster.api.patch(SERVICES, { name, namespace: 'default' }, { status }, options);
+    expect(await writes()).toBe(0); // ipMode: VIP is what the server adds
+    const wrong = { loadBalancer: { ingress: [{ ip: '203.0.113.99' }] } };
+    await cluster.api.patch(SERVICES, { name, namespace: 'default' }, { status: wrong }, options);
+    expect(await writes()).toBe(2);
+    expect(addressesOf(await cluster.service(name))).toEqual(address);
+  });
+
+  it('let a deleted Service go with two writes: its status is empty while it is still there', async () => {
+    await cluster.deleteService(name);
+    const seen = states.map((each) => [each.metadata.deletionTimestamp !== undefined, addressesOf(each)]);
+    expect(seen).toEqual([
+      [true, address],
+      [true, []],
+    ]);
+    await cluster.deletePool('life');
+  });
+});
+
 describe('a controller in trouble', () => {
   const faults: readonly (readonly [string, () => Promise<void> | void])[] = [
     ['every watch is cut', () => test.server.dropWatches()],
@@ -261,13 +358,15 @@ describe('a controller in trouble', () => {
   it('frees what was deleted, and empties what changed its type, while it was away', async () => {
     const had = addressesOf(await cluster.service('heir'));
     await controller.stop('SIGKILL');
-    await cluster.deleteService('heir');
+    await cluster.markServiceDeleted('heir');
     await cluster.patchService('other', { spec: { type: 'ClusterIP' } });
     await cluster.createService('next', { loadBalancerIP: had[0] ?? '' });
     controller = new ControllerProcess(test.kubeconfig);
     expect(addressesOf(await cluster.service('next'))).toEqual(had);
+    await cluster.serviceGone('heir');
     const former = await cluster.service('other', (each: ServiceObject) => !allocatedCondition(each));
     expect(addressesOf(former)).toEqual([]);
+    expect(former.metadata.finalizers).toBeUndefined();
   });
 });
 

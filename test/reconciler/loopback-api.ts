@@ -45,11 +45,14 @@ export class LoopbackApi implements KubeApi {
       throw new KubeError(409, 'Conflict', `${key} has changed`);
     this.writes.push({ key, body });
     const merged = merge(object, body) as T; // of the kind that it was
-    store.set({
+    const written = {
       ...merged,
       metadata: { ...merged.metadata, resourceVersion: `${Number(resourceVersion) + 1}` },
-    });
-    return merged;
+    };
+    const { deletionTimestamp, finalizers = [] } = merged.metadata;
+    if (deletionTimestamp !== undefined && finalizers.length === 0) store.delete(key);
+    else store.set(written);
+    return written;
   }
 
   async create<T extends KubeObject>(_: Resource<T>, object: T): Promise<T> {

@@ -15,6 +15,8 @@ import { reconcilerMetrics } from '../../src/reconciler/metrics.ts';
 import { Reconciler } from '../../src/reconciler/reconciler.ts';
 import { LoopbackApi } from './loopback-api.ts';
 
+const FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
+
 /** Remembers what it was asked. */
 class Provider extends ScriptedProvider {
   readonly calls: string[] = [];
@@ -126,6 +128,21 @@ function change(name: string, spec: Partial<ServiceObject['spec']>): void {
   });
 }
 
+/** As the API server does where finalizers hold an object. */
+function markDeleted(name: string, others: readonly string[] = []): void {
+  const object = services.get(`shop/${name}`) ?? expect.fail(`no ${name}`);
+  const { metadata } = object;
+  services.set({
+    ...object,
+    metadata: {
+      ...metadata,
+      resourceVersion: `${Number(metadata.resourceVersion) + 1}`,
+      deletionTimestamp: '2026-01-02T05:00:00Z',
+      finalizers: [...others, ...(metadata.finalizers ?? [])],
+    },
+  });
+}
+
 function statusOf(name: string) {
   const { status } = services.get(`shop/${name}`) ?? expect.fail(`no ${name}`);
   const condition = status?.conditions?.find(({ type }) => type === 'fairlead.dev/Allocated');
@@ -215,6 +232,70 @@ describe('a Service', () => {
     expect(await provider.listOwned()).toEqual([]);
     expect(reasons().at(-1)).toBe('IPReleased');
   });
+
+  it('bears the finalizer before it has an address, and goes only when that is off its status and free', async () => {
+    services.set(service('a'));
+    await start();
+    expect(services.get('shop/a')?.metadata.finalizers).toEqual([FINALIZER]);
+    expect(api.writes).toHaveLength(1);
+    const seen: unknown[] = [];
+    api.before = (key) => void seen.push([provider.calls.at(-1), services.get(key)?.status?.loadBalancer]);
+    provider.calls.length = 0;
+    markDeleted('a');
+    await clock.advance(0);
+    expect(seen).toEqual([
+      [undefined, { ingress: [{ ip: '198.51.100.1', ipMode: 'VIP' }] }],
+      ['remove shop/a', {}],
+    ]);
+    expect(services.get('shop/a')).toBeUndefined();
+    expect(await provider.listOwned()).toEqual([]);
+    expect(reasons()).toEqual(['IPAllocated']);
+  });
+
+  it('that another finalizer holds has no address meanwhile, and is not written again', async () => {
+    services.set(service('a'));
+    await start();
+    markDeleted('a', ['example.com/other']);
+    await clock.advance(60_000);
+    expect(statusOf('a')).toEqual({ addresses: [], reason: undefined });
+    expect(services.get('shop/a')?.metadata.finalizers).toEqual(['example.com/other']);
+    expect(api.writes).toHaveLength(3);
+  });
+
+  it('of others that bears the same finalizer keeps it', async () => {
+    const metadata = { finalizers: [FINALIZER], deletionTimestamp: '2026-01-02T05:00:00Z' };
+    for (const [name, spec] of [
+      ['other', { loadBalancerClass: 'example.com/other' }],
+      ['former', { type: 'ClusterIP' }],
+    ] as const) {
+      const object = service(name, { spec });
+      services.set({ ...object, metadata: { ...object.metadata, ...metadata } });
+    }
+    await start();
+    expect(api.writes).toEqual([]);
+  });
+
+  it.each([1, 2])(
+    'is let go in the end where write %i of its release is the last before a crash',
+    async (cut) => {
+      services.set(service('a'));
+      await start();
+      let writes = 0;
+      api.before = () => {
+        if (++writes >= cut) throw new KubeError(0, 'ECONNREFUSED', 'cut off');
+      };
+      change('a', { type: 'ClusterIP' });
+      await clock.advance(0);
+      stop.abort();
+      await clock.advance(1_000);
+      await run;
+      [api.before, stop, provider] = [() => {}, new AbortController(), new Provider()];
+      await start();
+      expect(services.get('shop/a')?.metadata).toMatchObject({ annotations: {} });
+      expect(services.get('shop/a')?.metadata.finalizers).toBeUndefined();
+      expect(statusOf('a')).toEqual({ addresses: [], reason: undefined });
+    },
+  );
 
   it('whose wishes cannot be read any more keeps what it has', async () => {
     services.set(service('a'));

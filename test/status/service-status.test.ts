@@ -3,11 +3,18 @@ import type { Condition, ServiceObject } from '../../src/kube/objects.ts';
 import { ip } from '../../src/net/address.ts';
 import type { Outcome } from '../../src/providers/provider.ts';
 import { eventFor } from '../../src/status/service-event.ts';
-import { clearingPatch, type StatusPatch, statusPatch } from '../../src/status/service-status.ts';
+import {
+  bearsOurMark,
+  clearingPatch,
+  emptyingPatch,
+  type StatusPatch,
+  statusPatch,
+} from '../../src/status/service-status.ts';
 
 const NOW = new Date('2026-01-02T03:04:05.678Z');
 const LATER = new Date('2026-01-02T04:00:00Z');
 const ANNOTATION = 'fairlead.dev/ip-allocated-from-pool';
+const FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
 const OTHER: Condition = {
   type: 'example.com/Other',
   status: 'True',
@@ -44,6 +51,7 @@ function patched(before: ServiceObject, patch: StatusPatch | undefined): Service
     metadata: {
       ...before.metadata,
       resourceVersion: `${Number(before.metadata.resourceVersion) + 1}`,
+      ...(patch.metadata.finalizers === undefined ? {} : { finalizers: patch.metadata.finalizers ?? [] }),
       annotations: Object.fromEntries(
         annotations.filter((entry): entry is [string, string] => entry[1] !== null),
       ),
@@ -57,7 +65,11 @@ describe('the status of a Service that has its addresses', () => {
 
   it('names each with the mode VIP, the pools, and a condition beside those of others', () => {
     expect(patch).toEqual({
-      metadata: { resourceVersion: '7', annotations: { [ANNOTATION]: 'lan,six' } },
+      metadata: {
+        resourceVersion: '7',
+        annotations: { [ANNOTATION]: 'lan,six' },
+        finalizers: [FINALIZER],
+      },
       status: {
         loadBalancer: {
           ingress: [
@@ -153,6 +165,15 @@ describe('the status of a Service that has its addresses', () => {
     });
   });
 
+  it('gets its finalizer back, beside those of others', () => {
+    const written = patched(service(), patch);
+    const without = { ...written, metadata: { ...written.metadata, finalizers: ['example.com/other'] } };
+    expect(statusPatch(without, done, LATER)).toEqual({
+      metadata: { resourceVersion: '8', finalizers: ['example.com/other', FINALIZER] },
+      status: {},
+    });
+  });
+
   it('gets its annotation back', () => {
     const written = patched(service(), patch);
     expect(
@@ -167,7 +188,7 @@ describe('the status of a Service that has its addresses', () => {
 describe('the status of a Service that waits or is refused', () => {
   it('says why under a stable reason, and has no address', () => {
     expect(statusPatch(service(), pending, NOW)).toEqual({
-      metadata: { resourceVersion: '7' },
+      metadata: { resourceVersion: '7', finalizers: [FINALIZER] },
       status: {
         conditions: [
           {
@@ -210,23 +231,39 @@ describe('the status of a Service that waits or is refused', () => {
 });
 
 describe('a Service that is ours no longer', () => {
-  it('loses its addresses, our annotation and our condition, and nothing else', () => {
-    const before = patched(
-      service({ conditions: [OTHER] }, { note: 'kept' }),
-      statusPatch(service({ conditions: [OTHER] }), done, NOW),
-    );
-    const patch = clearingPatch(before);
-    expect(patch).toEqual({
-      metadata: { resourceVersion: '8', annotations: { [ANNOTATION]: null } },
-      status: { loadBalancer: { ingress: null }, conditions: [OTHER] },
+  const before = patched(
+    service({ conditions: [OTHER] }, { note: 'kept' }),
+    statusPatch(service({ conditions: [OTHER] }), done, NOW),
+  );
+
+  it('loses its addresses first, and then our annotation, condition and finalizer, and nothing else', () => {
+    const emptying = emptyingPatch(before);
+    expect(emptying).toEqual({
+      metadata: { resourceVersion: '8' },
+      status: { loadBalancer: { ingress: null } },
     });
-    expect(clearingPatch(patched(before, patch))).toBeUndefined();
+    const emptied: ServiceObject = {
+      ...before,
+      metadata: { ...before.metadata, resourceVersion: '9', finalizers: ['example.com/other', FINALIZER] },
+      status: { ...before.status, loadBalancer: {} },
+    };
+    expect(emptyingPatch(emptied)).toBeUndefined();
+    const patch = clearingPatch(emptied);
+    expect(patch).toEqual({
+      metadata: {
+        resourceVersion: '9',
+        annotations: { [ANNOTATION]: null },
+        finalizers: ['example.com/other'],
+      },
+      status: { conditions: [OTHER] },
+    });
+    expect(clearingPatch(patched(emptied, patch))).toBeUndefined();
   });
 
-  it('that never was is left alone, with what another controller wrote', () => {
-    expect(
-      clearingPatch(service({ loadBalancer: { ingress: [{ ip: '192.0.2.9' }] }, conditions: [OTHER] })),
-    ).toBeUndefined();
+  it('with nothing of ours on it is not written', () => {
+    const foreign = service({ loadBalancer: { ingress: [{ ip: '192.0.2.9' }] }, conditions: [OTHER] });
+    expect(clearingPatch(foreign)).toBeUndefined();
+    expect(bearsOurMark(foreign)).toBe(false);
   });
 });
 
@@ -270,5 +307,11 @@ describe('the event on a Service', () => {
     const clear = clearingPatch(waiting);
     expect(clear).toBeDefined();
     expect(clear && eventFor(waiting, clear)).toBeUndefined();
+  });
+
+  it('tells nothing of a release to whom is being deleted', () => {
+    const metadata = { ...served.metadata, deletionTimestamp: '2026-01-02T05:00:00Z' };
+    const release = clearingPatch({ ...served, metadata });
+    expect(release && eventFor({ ...served, metadata }, release)).toBeUndefined();
   });
 });
