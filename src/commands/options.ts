@@ -22,6 +22,17 @@ export function processCommand(name: string, description: string): Command {
     .option('--log-level <level>', LOG_LEVELS.join(', '), logLevel, 'info');
 }
 
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/** `15s`, `1m30s`, `500ms`, as Kubernetes' own flags have them; in milliseconds. */
+export function duration(text: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text)
+    throw new InvalidArgumentError('Write a number and a unit, such as 15s or 1m30s.');
+  // The pattern lets no other unit through.
+  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * UNITS[unit as keyof typeof UNITS], 0);
+}
+
 /** `host:port`, with an IPv6 host in brackets. */
 export function bindAddress(text: string): string {
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]*):(\d{1,5})$/.exec(text);

@@ -1,6 +1,6 @@
 // What the long-running commands share: the API server, the stores that follow it, the pages for probes.
 import { systemClock } from '../clock/clock.ts';
-import { connectKube } from '../kube/connection.ts';
+import { connectKube, type MayWrite } from '../kube/connection.ts';
 import type { KubeApi, Resource } from '../kube/kube-api.ts';
 import { KubeconfigError } from '../kube/kubeconfig-file.ts';
 import { type KubeMetrics, kubeMetrics } from '../kube/metrics.ts';
@@ -22,7 +22,10 @@ export interface Process {
   readonly api: KubeApi;
   readonly log: Logger;
   readonly registry: ReturnType<typeof createRegistry>;
-  follow<T extends KubeObject>(resource: Resource<T>): Followed<T>;
+  /** Until `until` aborts; by default, until the process is to stop. */
+  follow<T extends KubeObject>(resource: Resource<T>, until?: AbortSignal): Followed<T>;
+  /** The API for what may write only while `mayWrite` says so. */
+  connectToWrite(mayWrite: MayWrite): Promise<KubeApi>;
   /** Ends when every follower has ended, after the signal. */
   stopped(): Promise<unknown>;
 }
@@ -37,12 +40,13 @@ export async function startProcess(
   const registry = createRegistry();
   const metrics: KubeMetrics = kubeMetrics(registry);
   const api = await connect(options.kubeconfig);
-  const runs: Promise<void>[] = [];
+  const runs = new Set<Promise<void>>();
   return {
     api,
     log,
     registry,
-    follow(resource) {
+    connectToWrite: (mayWrite) => connect(options.kubeconfig, mayWrite),
+    follow(resource, until = signal) {
       const store: Store<NonNullable<typeof resource.shape>> = new Store();
       const reflector = new Reflector({
         api,
@@ -53,16 +57,17 @@ export async function startProcess(
         log,
         metrics,
       });
-      runs.push(reflector.run(signal));
+      const run = reflector.run(until).finally(() => runs.delete(run));
+      runs.add(run);
       return { store, synced: reflector.synced };
     },
     stopped: () => Promise.all(runs),
   };
 }
 
-async function connect(kubeconfig: string | undefined): Promise<KubeApi> {
+async function connect(kubeconfig: string | undefined, mayWrite?: MayWrite): Promise<KubeApi> {
   try {
-    return await connectKube(kubeconfig);
+    return await connectKube(kubeconfig, undefined, mayWrite);
   } catch (error) {
     if (error instanceof KubeconfigError) throw new UsageError(`--kubeconfig: ${error.message}`);
     throw error;

@@ -38,18 +38,27 @@ interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Asked right before each write leaves. */
+export type MayWrite = () => boolean;
+
 /** Reads the credentials and returns the API. Throws KubeconfigError; connects only when it is called. */
-export async function connectKube(kubeconfig: string | undefined, limits = LIMITS): Promise<KubeApi> {
-  return new Connection(await loadCredentials(kubeconfig), limits);
+export async function connectKube(
+  kubeconfig: string | undefined,
+  limits = LIMITS,
+  mayWrite: MayWrite = () => true,
+): Promise<KubeApi> {
+  return new Connection(await loadCredentials(kubeconfig), limits, mayWrite);
 }
 
 class Connection implements KubeApi {
   readonly #credentials: Credentials;
   readonly #limits: ConnectionLimits;
+  readonly #mayWrite: MayWrite;
 
-  constructor(credentials: Credentials, limits: ConnectionLimits) {
+  constructor(credentials: Credentials, limits: ConnectionLimits, mayWrite: MayWrite) {
     this.#credentials = credentials;
     this.#limits = limits;
+    this.#mayWrite = mayWrite;
   }
 
   async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<ListPage<T>> {
@@ -149,6 +158,10 @@ class Connection implements KubeApi {
     const timeout = this.#limits.answer;
     const exchange = () =>
       new Promise<IncomingMessage | undefined>((resolve, reject) => {
+        if (method !== 'GET' && !this.#mayWrite()) {
+          reject(new KubeError(0, 'NotLeading', `${method} ${path}: this process leads no more`));
+          return;
+        }
         const outgoing = request(url, { ...options, method, headers, ...(signal ? { signal } : {}) });
         const waiting = setTimeout(() => {
           outgoing.destroy(new KubeError(0, 'Timeout', `${method} ${path}: no answer within ${timeout} ms`));

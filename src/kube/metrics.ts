@@ -1,5 +1,5 @@
 // Figures on the conversation with the API server.
-import { Counter, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 
 export interface KubeMetrics {
   readonly lists: Counter<'resource'>;
@@ -29,4 +29,16 @@ export function kubeMetrics(registry: Registry): KubeMetrics {
       registers,
     }),
   };
+}
+
+/** `leads`: asked whenever the figures are. */
+export function leaderMetric(registry: Registry, leads: () => boolean): void {
+  new Gauge({
+    name: 'fairlead_leader',
+    help: '1 while this process leads, 0 while it waits',
+    registers: [registry],
+    collect() {
+      this.set(leads() ? 1 : 0);
+    },
+  });
 }

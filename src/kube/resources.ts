@@ -1,5 +1,6 @@
 // The kinds that Fairlead reads and writes, by their place in the REST tree.
 import type { Resource } from './kube-api.ts';
+import type { LeaseObject } from './lease.ts';
 import type { EndpointSliceObject, NamespaceObject, NodeObject, ServiceObject } from './objects.ts';
 
 export const SERVICES: Resource<ServiceObject> = {
@@ -56,4 +57,12 @@ export const L2_ADVERTISEMENTS: Resource = {
   plural: 'l2advertisements',
   kind: 'L2Advertisement',
   namespaced: false,
+};
+
+export const LEASES: Resource<LeaseObject> = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  kind: 'Lease',
+  namespaced: true,
 };

@@ -19,27 +19,11 @@ export interface PodObject extends KubeObject {
   };
 }
 
-export interface LeaseObject extends KubeObject {
-  readonly spec?: {
-    readonly holderIdentity?: string;
-    /** MicroTime */
-    readonly renewTime?: string;
-  };
-}
-
 export const PODS: Resource<PodObject> = {
   group: '',
   version: 'v1',
   plural: 'pods',
   kind: 'Pod',
-  namespaced: true,
-};
-
-export const LEASES: Resource<LeaseObject> = {
-  group: 'coordination.k8s.io',
-  version: 'v1',
-  plural: 'leases',
-  kind: 'Lease',
   namespaced: true,
 };
 

@@ -2,10 +2,11 @@
 // pods. Sooner than a real cluster's, so that nobody waits a minute for a demonstration.
 import type { Clock, Timer } from '../clock/clock.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
+import type { LeaseObject } from '../kube/lease.ts';
 import type { NodeObject } from '../kube/objects.ts';
 import { NODES } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
-import { type LeaseObject, PODS, type PodObject } from './kinds.ts';
+import { LEASE_NAMESPACE, PODS, type PodObject } from './kinds.ts';
 
 /** Milliseconds between renewals (kubelet: 10 s), and from the last one until a node counts as gone (50 s). */
 export const HEARTBEAT = 400;
@@ -35,7 +36,7 @@ export function runNodeLifecycle(options: NodeLifecycleOptions, signal: AbortSig
     graces.set(node, clock.setTimer(GRACE, onSilence));
   };
   const unsubscribe = leases.subscribe((_, lease) => {
-    if (!lease) return;
+    if (lease?.metadata.namespace !== LEASE_NAMESPACE) return;
     const { name } = lease.metadata;
     expectRenewal(name);
     markNode(options, name, true).catch(onError);

@@ -9,7 +9,8 @@ export interface ReconcilerMetrics {
   readonly poolAvailable: Gauge<'pool' | 'family'>;
 }
 
-export function reconcilerMetrics(registry: Registry, queue: WorkQueue): ReconcilerMetrics {
+/** `depth`: asked whenever the figures are. */
+export function reconcilerMetrics(registry: Registry, depth: WorkQueue['depth']): ReconcilerMetrics {
   const registers = [registry];
   new Gauge({
     name: 'fairlead_queue_depth',
@@ -17,7 +18,7 @@ export function reconcilerMetrics(registry: Registry, queue: WorkQueue): Reconci
     labelNames: ['state'],
     registers,
     collect() {
-      for (const [state, depth] of Object.entries(queue.depth())) this.set({ state }, depth);
+      for (const [state, keys] of Object.entries(depth())) this.set({ state }, keys);
     },
   });
   return {

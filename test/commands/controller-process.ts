@@ -8,6 +8,10 @@ const COMMAND = join(import.meta.dirname, '../../bin/fairlead');
 /** Milliseconds; only a test that fails waits so long. */
 const DEADLINE = 15_000;
 
+/** Short, so that who follows a leader that was killed waits seconds. */
+const LEASE = ['--leader-elect-lease-duration', '2s', '--leader-elect-renew-deadline', '1500ms'];
+const RETRY = ['--leader-elect-retry-period', '200ms'];
+
 type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string };
 
 export class ControllerProcess {
@@ -21,7 +25,13 @@ export class ControllerProcess {
   constructor(kubeconfig: string, args: readonly string[] = []) {
     this.#child = spawn(
       COMMAND,
-      ['controller', '--kubeconfig', kubeconfig, '--metrics-bind-address', '127.0.0.1:0', ...args],
+      [
+        'controller',
+        ...['--kubeconfig', kubeconfig, '--metrics-bind-address', '127.0.0.1:0'],
+        ...LEASE,
+        ...RETRY,
+        ...args,
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.#ended = once(this.#child, 'close');
@@ -60,6 +70,11 @@ export class ControllerProcess {
   async stop(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     this.#child.kill(signal);
     return (await this.ended()).status;
+  }
+
+  /** Lets it do nothing, or lets it go on. */
+  pause(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child.kill(signal);
   }
 
   async ended(): Promise<{ readonly status: number | null; readonly stderr: string }> {

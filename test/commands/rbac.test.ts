@@ -34,7 +34,7 @@ function followed(command: string): string[] {
   const folder = join(ROOT, 'src/commands');
   const files = readdirSync(folder).filter((file) => file.startsWith(command));
   const text = files.map((file) => readFileSync(join(folder, file), 'utf8')).join('\n');
-  const names = new Set([...text.matchAll(/\.follow\((\w+)\)/g)].map(([, name]) => name ?? ''));
+  const names = new Set([...text.matchAll(/\.follow\((\w+)[,)]/g)].map(([, name]) => name ?? ''));
   return [...names].flatMap((name) => {
     const { group, plural } = RESOURCES.get(name) ?? {};
     return [`list ${group}/${plural}`, `watch ${group}/${plural}`];
@@ -46,12 +46,13 @@ it('the agent may read what it follows, and write nothing', () => {
   expect(granted('agent.yaml')).toEqual(followed('agent').toSorted());
 });
 
-it('the controller may read what it follows, and write status and events alone', () => {
+it('the controller may read what it follows, and write status, events and its lease alone', () => {
   const writes = [
     'create events.k8s.io/events',
     'patch /services/status',
     'patch fairlead.dev/ipaddresspools/status',
     'patch fairlead.dev/l2advertisements/status',
   ];
-  expect(granted('controller.yaml')).toEqual([...followed('controller'), ...writes].toSorted());
+  const lease = ['create', 'get', 'patch'].map((verb) => `${verb} coordination.k8s.io/leases`);
+  expect(granted('controller.yaml')).toEqual([...followed('controller'), ...writes, ...lease].toSorted());
 });

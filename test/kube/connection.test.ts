@@ -41,6 +41,22 @@ async function watchOf(answer: Answer, timeoutSeconds = 30) {
 
 const added = (name: string) => `${JSON.stringify({ type: 'ADDED', object: { metadata: { name } } })}\n`;
 
+describe('a connection that may not write', () => {
+  it('reads, and sends no write', async () => {
+    const server = await startScriptedServer((_, response) => json(response, EMPTY));
+    let mayWrite = true;
+    const api = await connectKube(server.kubeconfig, LIMITS, () => mayWrite);
+    const write = () =>
+      api.patch(SERVICES, { name: 'web', namespace: 'shop' }, {}, { type: 'merge', fieldManager: 'f' });
+    await write();
+    mayWrite = false;
+    await api.list(SERVICES, {});
+    await expect(write()).rejects.toMatchObject({ status: 0, reason: 'NotLeading' });
+    await expect(api.delete(SERVICES, { name: 'web', namespace: 'shop' })).rejects.toThrow('leads no more');
+    expect(server.requests.map((request) => request.split(' ')[0])).toEqual(['PATCH', 'GET']);
+  });
+});
+
 describe('a connection', () => {
   it('asks for what the protocol names', async () => {
     const { server, api } = await connectTo((_, response) => json(response, EMPTY));

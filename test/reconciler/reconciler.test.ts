@@ -86,7 +86,7 @@ async function start(): Promise<void> {
     events: new EventRecorder({ api, clock, log, instance: 'test' }),
     clock,
     log,
-    metrics: reconcilerMetrics(createRegistry(), queue),
+    metrics: reconcilerMetrics(createRegistry(), () => queue.depth()),
     onAllocation: () => {},
   });
   run = reconciler.run(stop.signal);

@@ -2,7 +2,8 @@
 // node is on it. Called with the kubeconfig and the node's name.
 import { setTimeout as wait } from 'node:timers/promises';
 import { connectKube } from '../../kube/connection.ts';
-import { LEASE_NAMESPACE, LEASES } from '../kinds.ts';
+import { LEASES } from '../../kube/resources.ts';
+import { LEASE_NAMESPACE } from '../kinds.ts';
 import { HEARTBEAT } from '../node-lifecycle.ts';
 
 const [kubeconfig = '', name = ''] = process.argv.slice(2);

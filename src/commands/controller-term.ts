@@ -1,0 +1,65 @@
+// What the controller does while it leads. Everything is made anew for each term: nothing that was known before
+// another led may decide.
+import { hostname } from 'node:os';
+import type { ServiceClasses } from '../api/service.ts';
+import { systemClock } from '../clock/clock.ts';
+import { EventRecorder } from '../kube/events.ts';
+import type { Term } from '../kube/leader-election.ts';
+import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NAMESPACES, SERVICES } from '../kube/resources.ts';
+import { L2Provider } from '../providers/l2/l2-provider.ts';
+import { MemoryQueue } from '../queue/memory-queue.ts';
+import type { WorkQueue } from '../queue/work-queue.ts';
+import { Config } from '../reconciler/config.ts';
+import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
+import { Reconciler } from '../reconciler/reconciler.ts';
+import type { Process } from './processes.ts';
+
+/** What the pages show of a term. */
+export interface TermState {
+  synced: boolean;
+  queue: WorkQueue | undefined;
+}
+
+export async function runTerm(
+  process: Process,
+  { classes, metrics, state }: { classes: ServiceClasses; metrics: ReconcilerMetrics; state: TermState },
+  { signal, mayWrite }: Term,
+): Promise<void> {
+  const { log } = process;
+  const api = await process.connectToWrite(mayWrite);
+  const services = process.follow(SERVICES, signal);
+  const namespaces = process.follow(NAMESPACES, signal);
+  const pools = process.follow(IP_ADDRESS_POOLS, signal);
+  const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
+
+  const queue = new MemoryQueue({ clock: systemClock, random: Math.random });
+  const provider = new L2Provider();
+  const shared = { api, provider, clock: systemClock, log, metrics };
+  const config = new Config({ ...shared, pools: pools.store, advertisements: advertisements.store });
+  const reconciler = new Reconciler({
+    ...shared,
+    services: services.store,
+    namespaces: namespaces.store,
+    queue,
+    classes,
+    events: new EventRecorder({ api, clock: systemClock, log, instance: hostname() }),
+    onAllocation: () => config.changed(),
+  });
+
+  const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
+  // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
+  await Promise.race([stop, Promise.all([services.synced, namespaces.synced, pools.synced])]);
+  if (signal.aborted) return;
+  Object.assign(state, { synced: true, queue });
+  log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
+  config.start(signal);
+  try {
+    await reconciler.run(signal);
+  } finally {
+    Object.assign(state, { synced: false, queue: undefined });
+    // Figures on pools are the leader's to tell.
+    metrics.poolAssigned.reset();
+    metrics.poolAvailable.reset();
+  }
+}

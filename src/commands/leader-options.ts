@@ -1,0 +1,71 @@
+// The flags of leader election, with client-go's names and meaning, and the election that they make.
+import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Command } from 'commander';
+import { systemClock } from '../clock/clock.ts';
+import { LeaderElection, type LeaseTimes } from '../kube/leader-election.ts';
+import { duration } from './options.ts';
+import type { Process } from './processes.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface LeaderOptions {
+  readonly leaderElect: boolean;
+  readonly leaderElectLeaseDuration: number;
+  readonly leaderElectRenewDeadline: number;
+  readonly leaderElectRetryPeriod: number;
+  readonly leaderElectResourceName: string;
+  readonly leaderElectResourceNamespace: string;
+}
+
+const POD_NAMESPACE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+/** client-go's (tools/leaderelection, JitterFactor): a leader needs the time for one try at the least. */
+const TRY_FACTOR = 1.2;
+
+export function addLeaderOptions(command: Command): Command {
+  return command
+    .option('--leader-elect', 'lead only while holding the lease (default: true)', true)
+    .option('--no-leader-elect', 'lead at once: there must be no other controller')
+    .option('--leader-elect-lease-duration <duration>', 'wait so long for a silent leader', duration, 15_000)
+    .option('--leader-elect-renew-deadline <duration>', 'lead no more without renewal', duration, 10_000)
+    .option('--leader-elect-retry-period <duration>', 'between two tries', duration, 2_000)
+    .option('--leader-elect-resource-name <name>', 'of the Lease', 'fairlead-controller')
+    .option('--leader-elect-resource-namespace <name>', 'of the Lease', ownNamespace());
+}
+
+function ownNamespace(): string {
+  return existsSync(POD_NAMESPACE) ? readFileSync(POD_NAMESPACE, 'utf8').trim() : 'kube-system';
+}
+
+/** Throws UsageError where the times do not fit each other. */
+export function leaseTimes(options: LeaderOptions): LeaseTimes {
+  const {
+    leaderElectLeaseDuration: leaseDuration,
+    leaderElectRenewDeadline: renewDeadline,
+    leaderElectRetryPeriod: retryPeriod,
+  } = options;
+  if (leaseDuration < 1_000 || leaseDuration % 1_000 !== 0)
+    throw new UsageError(`--leader-elect-lease-duration ${leaseDuration}ms: write whole seconds, 1s or more`);
+  if (renewDeadline >= leaseDuration)
+    throw new UsageError(
+      `--leader-elect-renew-deadline ${renewDeadline}ms: write less than the lease duration, ${leaseDuration}ms`,
+    );
+  if (retryPeriod <= 0 || retryPeriod * TRY_FACTOR >= renewDeadline)
+    throw new UsageError(
+      `--leader-elect-retry-period ${retryPeriod}ms: write more than 0 and less than the renew deadline (${renewDeadline}ms) divided by ${TRY_FACTOR}`,
+    );
+  return { leaseDuration, renewDeadline, retryPeriod };
+}
+
+export function leaderElection({ api, log }: Process, options: LeaderOptions): LeaderElection {
+  return new LeaderElection({
+    api,
+    lease: { name: options.leaderElectResourceName, namespace: options.leaderElectResourceNamespace },
+    // Of this process alone: a second one on the same host is another candidate.
+    identity: `${hostname()}_${randomUUID()}`,
+    times: leaseTimes(options),
+    clock: systemClock,
+    random: Math.random,
+    log,
+  });
+}
