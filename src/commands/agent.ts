@@ -4,15 +4,19 @@ import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
 import { systemClock } from '../clock/clock.ts';
 import { SERVICES } from '../kube/resources.ts';
 import { serveHttp } from '../observe/http-server.ts';
+import { createLogger } from '../observe/logger.ts';
+import { removeRules } from '../proxy/removal.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
 import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
+import { UsageError } from './usage-error.ts';
 
 interface AgentOptions extends CommonOptions {
   readonly nodeName: string;
+  readonly cleanup: boolean;
   readonly announce: boolean;
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
@@ -25,11 +29,8 @@ const RETRY = 1_000;
 
 export function agentCommand(): Command {
   return processCommand('agent', 'announces and forwards on one node (DaemonSet)')
-    .requiredOption(
-      '--node-name <name>',
-      'the Node object of this machine (or NODE_NAME)',
-      process.env.NODE_NAME,
-    )
+    .option('--node-name <name>', 'the Node object of this machine (or NODE_NAME)', process.env.NODE_NAME)
+    .option('--cleanup', 'take our rules out of the kernel, and end', false)
     .option('--no-announce', 'forward only: do not answer ARP or NDP')
     .option('--no-proxy', 'announce only: leave forwarding to another service proxy')
     .addOption(
@@ -39,7 +40,19 @@ export function agentCommand(): Command {
     )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256')
-    .action((options: AgentOptions) => runUntilSignal((signal) => runAgent(options, signal)));
+    .action((options: AgentOptions & { readonly nodeName?: string }) => {
+      if (options.cleanup) return runUntilSignal(() => cleanUp(options));
+      const { nodeName } = options;
+      if (nodeName === undefined)
+        throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
+      return runUntilSignal((signal) => runAgent({ ...options, nodeName }, signal));
+    });
+}
+
+/** To be called when no agent runs on this node: it would put its rules back. */
+async function cleanUp({ logLevel }: AgentOptions): Promise<void> {
+  await removeRules();
+  createLogger({ component: 'agent', level: logLevel }).info('took our rules out of the kernel');
 }
 
 function regularExpression(text: string): RegExp {

@@ -65,7 +65,11 @@ it.each([
     ['controller', '--lb-class', 'a/b/c'],
     "'--lb-class <name...>' argument 'a/b/c' is invalid. Write a name as in spec.loadBalancerClass",
   ],
-  ['an agent that does not know its node', ['agent'], "required option '--node-name <name>' not specified"],
+  [
+    'an agent that does not know its node',
+    ['agent'],
+    'fairlead: --node-name (or NODE_NAME) is missing; write the name of',
+  ],
   [
     'an expression that is none',
     ['agent', '--node-name', 'n', '--exclude-interfaces', '('],
@@ -78,6 +82,11 @@ it.each([
   ],
   ['a number of nodes that is too small', ['lab', 'demo', '--nodes', '1'], 'whole number from 2 to 50'],
   ['an unknown demonstration', ['lab', 'show'], "unknown command 'show'"],
+  [
+    'lease times that do not fit each other',
+    ['controller', '--leader-elect-renew-deadline', '20s'],
+    'fairlead: --leader-elect-renew-deadline 20000ms: write less than the lease duration, 15000ms',
+  ],
   ['no kubeconfig outside of a Pod', ['controller'], 'name a kubeconfig: --kubeconfig FILE'],
   [
     'a kubeconfig that is not there',
