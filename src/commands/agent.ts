@@ -51,7 +51,9 @@ export function agentCommand(): Command {
 
 /** To be called when no agent runs on this node: it would put its rules back. */
 async function cleanUp({ logLevel }: AgentOptions): Promise<void> {
-  await removeRules();
+  await removeRules().catch((error: Error) => {
+    throw new MachineError(`the agent cannot clean up: ${error.message}`);
+  });
   createLogger({ component: 'agent', level: logLevel }).info('took our rules out of the kernel');
 }
 
