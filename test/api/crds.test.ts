@@ -4,6 +4,16 @@ import { join } from 'node:path';
 import { load } from 'js-yaml';
 import { describe, expect, it } from 'vitest';
 import { ADVERTISEMENT_FIELDS, PREFERRED_NODE_FIELDS } from '../../src/api/advertisement.ts';
+import {
+  ACCOUNT_FIELDS,
+  AWS_ACCOUNT_FIELDS,
+  RATE_LIMIT_FIELDS,
+  RATE_LIMITS_FIELDS,
+  SCHEMES,
+  SECRET_REF_FIELDS,
+  SECURITY_GROUP_POLICIES,
+  TARGET_TYPES,
+} from '../../src/api/cloud-account.ts';
 import { POOL_ALLOCATION_FIELDS, POOL_FIELDS } from '../../src/api/pool.ts';
 
 interface Schema {
@@ -52,10 +62,12 @@ function fields(plural: string, path: string): string[] {
 
 const POOLS = 'ipaddresspools';
 const ADVERTISEMENTS = 'l2advertisements';
+const ACCOUNTS = 'cloudaccounts';
 
 describe.each([
   [POOLS, 'IPAddressPool'],
   [ADVERTISEMENTS, 'L2Advertisement'],
+  [ACCOUNTS, 'CloudAccount'],
 ])('the definition of %s', (plural, kind) => {
   const { metadata, spec } = definition(plural);
 
@@ -89,6 +101,13 @@ describe('the schema', () => {
     [POOLS, 'spec.serviceAllocation', POOL_ALLOCATION_FIELDS],
     [ADVERTISEMENTS, 'spec', ADVERTISEMENT_FIELDS],
     [ADVERTISEMENTS, 'spec.preferredNodeSelectors[]', PREFERRED_NODE_FIELDS],
+    [ACCOUNTS, 'spec', ACCOUNT_FIELDS],
+    [ACCOUNTS, 'spec.aws', AWS_ACCOUNT_FIELDS],
+    [ACCOUNTS, 'spec.aws.credentialsSecretRef', SECRET_REF_FIELDS],
+    [ACCOUNTS, 'spec.aws.rateLimits', RATE_LIMITS_FIELDS],
+    [ACCOUNTS, 'spec.aws.rateLimits.read', RATE_LIMIT_FIELDS],
+    [ACCOUNTS, 'spec.aws.rateLimits.write', RATE_LIMIT_FIELDS],
+    [ACCOUNTS, 'spec.aws.rateLimits.register', RATE_LIMIT_FIELDS],
   ])('of %s has under %s the fields that the reader knows', (plural, path, known) => {
     expect(fields(plural, path)).toEqual([...known].sort());
   });
@@ -121,5 +140,11 @@ describe('the schema', () => {
       'conditions',
     ]);
     expect(at(POOLS, 'status.availableIPv6')).toMatchObject({ type: 'integer', format: 'int64' });
+  });
+
+  it('of an account offers the choices that the reader knows', () => {
+    expect(at(ACCOUNTS, 'spec.aws.scheme').enum).toEqual(SCHEMES);
+    expect(at(ACCOUNTS, 'spec.aws.targetType').enum).toEqual(TARGET_TYPES);
+    expect(at(ACCOUNTS, 'spec.aws.securityGroupPolicy').enum).toEqual(SECURITY_GROUP_POLICIES);
   });
 });
