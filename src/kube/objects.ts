@@ -99,6 +99,7 @@ export interface EndpointSliceObject extends KubeObject {
 export interface NodeObject extends KubeObject {
   readonly spec?: {
     readonly unschedulable?: boolean;
+    readonly providerID?: string;
     readonly podCIDRs?: readonly string[];
     readonly taints?: readonly { readonly key: string; readonly effect: string }[];
   };
