@@ -1,16 +1,13 @@
-// How fast addresses are given, in pools of every size and with many Services, and how fast the queue turns over.
+// How fast addresses are given, in pools of every size and with many Services.
 import { readPool } from '../src/api/pool.ts';
 import type { ServiceRequest } from '../src/api/service.ts';
-import { systemClock } from '../src/clock/clock.ts';
 import { Allocator } from '../src/ipam/allocator.ts';
-import { MemoryQueue } from '../src/queue/memory-queue.ts';
 import type { BenchRow } from './row.ts';
 
 /** Services in the large runs. */
 const MANY = 100_000;
 /** Services that each pool size is asked for: what the smallest holds. */
 const FEW = 200;
-const QUEUE_KEYS = 100_000;
 
 export async function allocation(): Promise<BenchRow[]> {
   const requests = Array.from({ length: MANY }, (_, i) => requestOf(i));
@@ -56,7 +53,6 @@ export async function allocation(): Promise<BenchRow[]> {
         value: run('10.0.0.0/8', sharing(requests.slice(0, MANY / 50))).allocated,
       },
     },
-    { name: 'queue in memory, add + take + done', value: await queueRate(), unit: 'per second' },
   ];
 }
 
@@ -90,18 +86,6 @@ function sharing(requests: readonly ServiceRequest[]): ServiceRequest[] {
     sharingKey: 'k',
     ports: [i < requests.length / 2 ? 'TCP/80' : 'TCP/443'],
   }));
-}
-
-async function queueRate(): Promise<number> {
-  const queue = new MemoryQueue({ clock: systemClock, random: Math.random });
-  const { signal } = new AbortController();
-  const began = performance.now();
-  for (let i = 0; i < QUEUE_KEYS; i++) queue.add(`shop/s${i}`);
-  for (let i = 0; i < QUEUE_KEYS; i++) {
-    const key = await queue.take(signal);
-    if (key !== undefined) queue.done(key, { kind: 'finished' });
-  }
-  return perSecond(QUEUE_KEYS, performance.now() - began);
 }
 
 function perSecond(count: number, milliseconds: number): number {

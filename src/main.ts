@@ -18,6 +18,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'announces and forwards on one node (DaemonSet)',
     load: async () => (await import('./commands/agent.ts')).agentCommand(),
   },
+  queue: {
+    summary: 'what a controller has to do, and lets a parked Service run again',
+    load: async () => (await import('./commands/queue.ts')).queueCommand(),
+  },
   lab: {
     summary: 'a cluster on this machine: demo and playground',
     load: async () => (await import('./commands/lab.ts')).labCommand(),

@@ -3,12 +3,14 @@ import type { Command } from 'commander';
 import { systemClock } from '../clock/clock.ts';
 import { leaderMetric } from '../kube/metrics.ts';
 import { serveHttp } from '../observe/http-server.ts';
+import { NO_KEYS, type QueueView } from '../queue/work-queue.ts';
 import { reconcilerMetrics } from '../reconciler/metrics.ts';
 import { cleanUp } from './controller-cleanup.ts';
 import { runTerm, type TermState } from './controller-term.ts';
 import { addLeaderOptions, type LeaderOptions, leaderElection, leaseTimes } from './leader-options.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
+import { queuePages } from './queue-pages.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 
 interface ControllerOptions extends CommonOptions, LeaderOptions {
@@ -16,7 +18,7 @@ interface ControllerOptions extends CommonOptions, LeaderOptions {
   readonly cleanup: boolean;
 }
 
-const EMPTY_QUEUE = { ready: 0, delayed: 0, running: 0 };
+const NO_QUEUE: QueueView = { ...NO_KEYS, oldest: 0, accounts: {}, parkedKeys: [] };
 
 export function controllerCommand(): Command {
   const command = processCommand(
@@ -41,14 +43,9 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
 
   const state: TermState = { synced: false, queue: undefined };
   const leads = () => election?.leads() ?? true;
-  const metrics = reconcilerMetrics(process.registry, () => state.queue?.depth() ?? EMPTY_QUEUE);
+  const metrics = reconcilerMetrics(process.registry, async () => state.queue?.view() ?? NO_QUEUE);
   leaderMetric(process.registry, leads);
-  const detail = () => ({
-    leader: leads(),
-    synced: state.synced,
-    queue: state.queue?.depth() ?? EMPTY_QUEUE,
-  });
-  servePages(process, options, detail, signal);
+  servePages(process, options, { state, leads }, signal);
   await alone((term) => runTerm(process, { classes, metrics, state }, term));
   await process.stopped();
 }
@@ -56,7 +53,7 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
 function servePages(
   { registry, log }: Process,
   { metricsBindAddress }: ControllerOptions,
-  detail: () => Readonly<Record<string, unknown>>,
+  { state, leads }: { readonly state: TermState; readonly leads: () => boolean },
   signal: AbortSignal,
 ): void {
   serveHttp({
@@ -64,7 +61,8 @@ function servePages(
     flag: '--metrics-bind-address',
     registry,
     // Who waits to lead is as well as who does.
-    health: () => ({ healthy: true, detail: detail() }),
+    health: () => ({ healthy: true, detail: { leader: leads(), synced: state.synced } }),
+    pages: queuePages(() => state.queue),
     clock: systemClock,
     log,
     signal,

@@ -11,6 +11,19 @@ export interface Health {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
+export interface PageRequest {
+  readonly method: string;
+  readonly query: URLSearchParams;
+  /** Whether it came from this machine, as `kubectl port-forward` does. */
+  readonly local: boolean;
+}
+
+export interface PageAnswer {
+  readonly status: number;
+  /** Shown as JSON. */
+  readonly body: object;
+}
+
 export interface HttpServerOptions {
   /** `host:port`, an IPv6 host in brackets; port 0 takes any free one. */
   readonly address: string;
@@ -18,6 +31,8 @@ export interface HttpServerOptions {
   readonly flag: string;
   readonly registry: Registry;
   readonly health: () => Health;
+  /** Further pages by path. */
+  readonly pages?: Readonly<Record<string, (request: PageRequest) => Promise<PageAnswer>>>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -25,6 +40,7 @@ export interface HttpServerOptions {
 
 /** Time between two tries to bind an address that another process holds, in milliseconds. */
 const BIND_RETRY = 5_000;
+const LOCAL = /^(::ffff:)?127\.|^::1$/;
 
 /**
  * Serves until `signal` aborts. Resolves with the bound port, or undefined when `signal` came first.
@@ -62,7 +78,18 @@ export async function serveHttp(options: HttpServerOptions): Promise<number | un
 }
 
 function answer(options: HttpServerOptions, request: IncomingMessage, response: ServerResponse): void {
-  switch ((request.url ?? '').split('?')[0]) {
+  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://here');
+  const page = options.pages?.[pathname];
+  if (page) {
+    const local = LOCAL.test(request.socket.remoteAddress ?? '');
+    page({ method: request.method ?? '', query, local }).then(
+      ({ status, body }) =>
+        response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`),
+      (error) => response.writeHead(500).end(String(error)),
+    );
+    return;
+  }
+  switch (pathname) {
     case '/metrics':
       options.registry.metrics().then(
         (text) => response.setHeader('content-type', options.registry.contentType).end(text),

@@ -1,108 +1,188 @@
 // WorkQueue in this process's memory: the default.
 import type { Clock, Random, Timer } from '../clock/clock.ts';
-import type { WorkOutcome, WorkQueue } from './work-queue.ts';
+import { Lanes, Waiting } from './lanes.ts';
+import { countsByAccount, type KeyState } from './view.ts';
+import {
+  type AddOptions,
+  backoff,
+  type Lease,
+  laneOf,
+  PARK_AFTER,
+  type Priority,
+  type QueueView,
+  type WorkOutcome,
+  type WorkQueue,
+} from './work-queue.ts';
 
-/** Milliseconds: the first retry, and the most that it grows to by doubling. */
-const BACKOFF = { first: 5, most: 60_000 };
+/** All that is known of a key; forgotten when nothing is to be done for it. */
+class Entry extends Waiting {
+  account = '';
+  /** Of the next run; of this one while it runs. */
+  priority: Priority = 'resync';
+  /** When it became ready. */
+  since = 0;
+  running: MemoryLease | undefined;
+  /** It was added while it ran. */
+  again: Priority | undefined;
+  delay: { readonly at: number; readonly timer: Timer } | undefined;
+  retries = 0;
+  /** With which error it is parked. */
+  parked: string | undefined;
+}
 
-interface Delay {
-  readonly at: number;
-  readonly timer: Timer;
+class MemoryLease implements Lease {
+  readonly token: number;
+  readonly waited: number;
+  readonly entry: Entry;
+
+  constructor(entry: Entry, token: number, waited: number) {
+    this.entry = entry;
+    this.token = token;
+    this.waited = waited;
+  }
+
+  get key(): string {
+    return this.entry.key;
+  }
+
+  held(): boolean {
+    return this.entry.running === this;
+  }
 }
 
 export class MemoryQueue implements WorkQueue {
   readonly #clock: Clock;
   readonly #random: Random;
-  /** In order of arrival. */
-  readonly #ready = new Set<string>();
-  readonly #delayed = new Map<string, Delay>();
-  readonly #running = new Set<string>();
-  /** Keys that were added while they ran. */
-  readonly #again = new Set<string>();
-  readonly #retries = new Map<string, number>();
-  readonly #takers = new Set<(key: string) => void>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #ready: Readonly<Record<Priority, Lanes<Entry>>> = { change: new Lanes(), resync: new Lanes() };
+  readonly #takers = new Set<(lease: Lease) => void>();
+  #token = 0;
 
   constructor({ clock, random }: { readonly clock: Clock; readonly random: Random }) {
     this.#clock = clock;
     this.#random = random;
   }
 
-  add(key: string, { after = 0 }: { readonly after?: number } = {}): void {
-    if (after > 0) this.#delay(key, after);
-    else if (this.#running.has(key)) this.#again.add(key);
-    else this.#makeReady(key);
+  add(key: string, { after = 0, priority = 'change', account }: AddOptions = {}): void {
+    let entry = this.#entries.get(key);
+    if (!entry) {
+      entry = new Entry(key);
+      this.#entries.set(key, entry);
+    }
+    if (account !== undefined) entry.account = account;
+    if (entry.parked !== undefined) {
+      if (priority !== 'change') return;
+      entry.parked = undefined;
+      entry.retries = 0;
+    }
+    if (after > 0) this.#delay(entry, after, priority);
+    else this.#ask(entry, priority);
   }
 
-  take(signal: AbortSignal): Promise<string | undefined> {
+  take(signal: AbortSignal): Promise<Lease | undefined> {
     if (signal.aborted) return Promise.resolve(undefined);
-    const first = this.#ready.values().next();
-    if (!first.done) {
-      this.#start(first.value);
-      return Promise.resolve(first.value);
-    }
+    const entry = this.#ready.change.shift() ?? this.#ready.resync.shift();
+    if (entry) return Promise.resolve(this.#start(entry));
     return new Promise((resolve) => {
       const onAbort = () => {
         this.#takers.delete(taker);
         resolve(undefined);
       };
-      const taker = (key: string) => {
+      const taker = (lease: Lease) => {
         signal.removeEventListener('abort', onAbort);
-        resolve(key);
+        resolve(lease);
       };
       this.#takers.add(taker);
       signal.addEventListener('abort', onAbort, { once: true });
     });
   }
 
-  done(key: string, outcome: WorkOutcome): void {
-    this.#running.delete(key);
-    if (outcome.kind === 'finished') this.#retries.delete(key);
-    else this.#delay(key, outcome.after ?? this.#backoff(key));
-    if (this.#again.delete(key)) this.#makeReady(key);
+  done(lease: Lease, outcome: WorkOutcome): void {
+    if (!(lease instanceof MemoryLease) || !lease.held()) return;
+    const { entry } = lease;
+    entry.running = undefined;
+    const { again } = entry;
+    entry.again = undefined;
+    if (outcome.kind === 'finished') entry.retries = 0;
+    else {
+      const after = outcome.after ?? backoff(entry.retries, this.#random());
+      entry.retries++;
+      if (outcome.error !== undefined && entry.retries >= PARK_AFTER && !again && !entry.delay)
+        entry.parked = outcome.error;
+      else if (after > 0) this.#delay(entry, after, entry.priority);
+      else this.#ask(entry, entry.priority);
+    }
+    if (again) this.#ask(entry, again);
+    if (!entry.running && !entry.lane && !entry.delay && entry.parked === undefined)
+      this.#entries.delete(entry.key);
   }
 
-  depth(): { readonly ready: number; readonly delayed: number; readonly running: number } {
-    return {
-      ready: this.#ready.size + this.#again.size,
-      delayed: this.#delayed.size,
-      running: this.#running.size,
-    };
+  view(): Promise<QueueView> {
+    return Promise.resolve(countsByAccount(this.#states()));
   }
 
-  #backoff(key: string): number {
-    const retries = this.#retries.get(key) ?? 0;
-    this.#retries.set(key, retries + 1);
-    return Math.min(BACKOFF.most, BACKOFF.first * 2 ** retries) * (0.5 + this.#random() / 2);
+  release(key: string): Promise<boolean> {
+    const parked = this.#entries.get(key)?.parked !== undefined;
+    if (parked) this.add(key);
+    return Promise.resolve(parked);
   }
 
-  #delay(key: string, after: number): void {
-    const at = this.#clock.now() + after;
-    const known = this.#delayed.get(key);
-    // What is ready already is earlier than any delay.
-    if (this.#ready.has(key) || (known && known.at <= at)) return;
-    known?.timer.cancel();
-    const timer = this.#clock.setTimer(after, () => {
-      this.#delayed.delete(key);
-      this.add(key);
-    });
-    this.#delayed.set(key, { at, timer });
+  /** A process that forgets its memory starts anew. */
+  subscribe(): () => void {
+    return () => {};
   }
 
-  #makeReady(key: string): void {
-    this.#delayed.get(key)?.timer.cancel();
-    this.#delayed.delete(key);
-    const taker = this.#takers.values().next();
-    if (taker.done) {
-      this.#ready.add(key);
+  *#states(): Generator<KeyState> {
+    const now = this.#clock.now();
+    for (const entry of this.#entries.values()) {
+      const { key, account, lane, running, again, delay, parked } = entry;
+      yield {
+        key,
+        account,
+        running: running !== undefined,
+        delayed: delay !== undefined,
+        ...(lane || again ? { waited: now - entry.since } : {}),
+        ...(parked === undefined ? {} : { error: parked }),
+      };
+    }
+  }
+
+  #ask(entry: Entry, priority: Priority): void {
+    if (entry.running) {
+      if (!entry.again) entry.since = this.#clock.now();
+      if (entry.again !== 'change') entry.again = priority;
       return;
     }
-    this.#takers.delete(taker.value);
-    this.#running.add(key);
-    taker.value(key);
+    entry.delay?.timer.cancel();
+    entry.delay = undefined;
+    if (entry.lane) {
+      if (entry.priority === 'change' || priority === 'resync') return;
+      this.#ready.resync.remove(entry);
+    } else entry.since = this.#clock.now();
+    entry.priority = priority;
+    for (const taker of this.#takers) {
+      this.#takers.delete(taker);
+      taker(this.#start(entry));
+      return;
+    }
+    this.#ready[priority].push(entry, laneOf(entry.key, entry.account));
   }
 
-  #start(key: string): void {
-    this.#ready.delete(key);
-    this.#running.add(key);
+  #delay(entry: Entry, after: number, priority: Priority): void {
+    const at = this.#clock.now() + after;
+    // What is ready already is earlier than any delay.
+    if (entry.lane || (entry.delay && entry.delay.at <= at)) return;
+    entry.delay?.timer.cancel();
+    const timer = this.#clock.setTimer(after, () => {
+      entry.delay = undefined;
+      this.#ask(entry, priority);
+    });
+    entry.delay = { at, timer };
+  }
+
+  #start(entry: Entry): Lease {
+    const lease = new MemoryLease(entry, ++this.#token, this.#clock.now() - entry.since);
+    entry.running = lease;
+    return lease;
   }
 }

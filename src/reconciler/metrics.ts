@@ -1,24 +1,39 @@
 // Figures on the work of the controller.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { WorkQueue } from '../queue/work-queue.ts';
+import { NO_KEYS, type QueueView } from '../queue/work-queue.ts';
 
 export interface ReconcilerMetrics {
   readonly reconciles: Counter<'outcome'>;
+  readonly queueWait: Histogram;
   readonly duration: Histogram;
   readonly poolAssigned: Gauge<'pool' | 'family'>;
   readonly poolAvailable: Gauge<'pool' | 'family'>;
 }
 
-/** `depth`: asked whenever the figures are. */
-export function reconcilerMetrics(registry: Registry, depth: WorkQueue['depth']): ReconcilerMetrics {
+/** `view`: asked whenever the figures are. */
+export function reconcilerMetrics(registry: Registry, view: () => Promise<QueueView>): ReconcilerMetrics {
   const registers = [registry];
+  // The registry collects in the order in which metrics were made: one view serves both.
+  let seen: Promise<QueueView>;
   new Gauge({
     name: 'fairlead_queue_depth',
-    help: 'Keys in the work queue by state',
-    labelNames: ['state'],
+    help: 'Keys in the work queue by state and account',
+    labelNames: ['state', 'account'],
     registers,
-    collect() {
-      for (const [state, keys] of Object.entries(depth())) this.set({ state }, keys);
+    async collect() {
+      seen = view();
+      const { accounts } = await seen;
+      this.reset();
+      for (const [account, counts] of Object.entries({ '': NO_KEYS, ...accounts }))
+        for (const [state, count] of Object.entries(counts)) this.set({ state, account }, count);
+    },
+  });
+  new Gauge({
+    name: 'fairlead_queue_oldest_seconds',
+    help: 'Age of the key that has been ready for longest',
+    registers,
+    async collect() {
+      this.set((await seen).oldest / 1000);
     },
   });
   return {
@@ -26,6 +41,12 @@ export function reconcilerMetrics(registry: Registry, depth: WorkQueue['depth'])
       name: 'fairlead_reconciler_runs_total',
       help: 'Runs of one Service by outcome',
       labelNames: ['outcome'],
+      registers,
+    }),
+    queueWait: new Histogram({
+      name: 'fairlead_queue_wait_seconds',
+      help: 'Time from when a key was due until a worker took it',
+      buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30],
       registers,
     }),
     duration: new Histogram({

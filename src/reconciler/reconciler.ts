@@ -9,7 +9,7 @@ import { SERVICES } from '../kube/resources.ts';
 import { keyOf, type Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { Outcome, Provider } from '../providers/provider.ts';
-import type { WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
+import type { Lease, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
 import { eventFor } from '../status/service-event.ts';
 import {
   bearsOurMark,
@@ -59,9 +59,9 @@ export class Reconciler {
     await this.#keepAll();
     const owned = await provider.listOwned();
     // From here to the subscriptions nothing waits, so that no change falls in between.
-    for (const key of owned) if (!services.get(key)) queue.add(key);
-    for (const service of [...services.values()].sort(byTurn)) queue.add(keyOf(service));
+    this.#addAll(owned);
     const unsubscribe = [
+      queue.subscribe(() => provider.listOwned().then((keys) => this.#addAll(keys))),
       services.subscribe((key) => this.#add(key)),
       namespaces.subscribe((name) => this.#addNamespace(name)),
       provider.subscribe((key) => this.#add(key)),
@@ -86,6 +86,14 @@ export class Reconciler {
   async #stopPatience(signal: AbortSignal): Promise<void> {
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
     await sleep(this.#options.clock, STOP_PATIENCE);
+  }
+
+  /** What is gone and still has something first, then a second look at everything else. */
+  #addAll(owned: readonly string[]): void {
+    const { services, queue } = this.#options;
+    for (const key of owned) if (!services.get(key)) queue.add(key);
+    for (const service of [...services.values()].sort(byTurn))
+      queue.add(keyOf(service), { priority: 'resync' });
   }
 
   /** A namespace's labels decide on the pools of its Services. */
@@ -116,22 +124,28 @@ export class Reconciler {
 
   async #work(signal: AbortSignal): Promise<void> {
     const { queue, clock, metrics } = this.#options;
-    for (let key = await queue.take(signal); key !== undefined; key = await queue.take(signal)) {
+    for (let lease = await queue.take(signal); lease; lease = await queue.take(signal)) {
+      const { key, waited } = lease;
+      metrics.queueWait.observe(waited / 1000);
       const began = clock.now();
       let outcome: WorkOutcome = { kind: 'finished' };
       try {
-        metrics.reconciles.inc({ outcome: await this.#reconcile(key) });
+        metrics.reconciles.inc({ outcome: await this.#reconcile(lease) });
         metrics.duration.observe((clock.now() - began) / 1000);
       } catch (error) {
         metrics.reconciles.inc({ outcome: 'error' });
         outcome = await this.#afterFailure(key, error, signal);
       }
-      queue.done(key, outcome);
+      queue.done(lease, outcome);
     }
   }
 
   async #afterFailure(key: string, error: unknown, signal: AbortSignal): Promise<WorkOutcome> {
     const { clock, log } = this.#options;
+    if (error instanceof LeaseLost) {
+      log.warn({ service: key, token: error.token }, 'lost the right to a Service while working on it');
+      return { kind: 'retry' };
+    }
     const status = error instanceof KubeError ? error.status : undefined;
     if (status === 0) {
       // The API server is away. The worker rests instead of the key, so that whatever many keys wait, the
@@ -143,11 +157,15 @@ export class Reconciler {
       return { kind: 'retry', after: error.retryAfter };
     // 409: the store is behind, and the watch is about to bring what changed.
     if (status !== 409) log.error({ service: key, error }, 'reconciling a Service failed; will try again');
-    return { kind: 'retry' };
+    // Whatever else the API server answers (no rights, too many requests, a fault of its own) is no fault of the
+    // Service, and must not park it.
+    const atFault = status === undefined || status === 400 || status === 422;
+    return atFault && error instanceof Error ? { kind: 'retry', error: error.message } : { kind: 'retry' };
   }
 
   /** One run. Resolves with how it ended, as the metric names it. */
-  async #reconcile(key: string): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready'> {
+  async #reconcile(lease: Lease): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready'> {
+    const { key } = lease;
     const { services, provider, onAllocation, clock } = this.#options;
     const service = services.get(key);
     if (!service) {
@@ -157,17 +175,17 @@ export class Reconciler {
     }
     const read = this.#read(service);
     if (service.metadata.deletionTimestamp !== undefined) {
-      await this.#release(service, read);
+      await this.#release(lease, service, read);
       return 'deleted';
     }
     if (read.kind === 'foreign' || read.kind === 'unready') {
-      await this.#release(service, read);
+      await this.#release(lease, service, read);
       return read.kind;
     }
     const outcome = read.kind === 'valid' ? await provider.ensure(read.value) : await this.#refuse(read);
     onAllocation();
     const patch = statusPatch(service, outcome, clock.wallTime());
-    if (patch && (await this.#write(service, patch))) this.#tell(service, patch);
+    if (patch && (await this.#write(lease, service, patch))) this.#tell(service, patch);
     return outcome.kind;
   }
 
@@ -175,15 +193,15 @@ export class Reconciler {
    * Empties the status, then frees the address, then lets go of the Service: nobody is given what still shows on
    * another, and wherever this is cut off, our condition is there for the next try to find.
    */
-  async #release(service: ServiceObject, { kind }: ServiceRead): Promise<void> {
+  async #release(lease: Lease, service: ServiceObject, { kind }: ServiceRead): Promise<void> {
     const { provider, onAllocation } = this.#options;
     const concerned = kind !== 'foreign' || bearsOurMark(service);
     const emptying = concerned ? emptyingPatch(service) : undefined;
-    const emptied = emptying ? await this.#write(service, emptying) : service;
+    const emptied = emptying ? await this.#write(lease, service, emptying) : service;
     await provider.remove(keyOf(service));
     onAllocation();
     const clearing = concerned && emptied ? clearingPatch(emptied) : undefined;
-    if (clearing && emptied && (await this.#write(emptied, clearing))) this.#tell(service, clearing);
+    if (clearing && emptied && (await this.#write(lease, emptied, clearing))) this.#tell(service, clearing);
   }
 
   /** A Service whose wishes cannot be read keeps what it has. */
@@ -193,7 +211,8 @@ export class Reconciler {
   }
 
   /** Resolves with the Service as it is then, or undefined where it is gone: the watch says so too. */
-  async #write(service: ServiceObject, patch: StatusPatch): Promise<ServiceObject | undefined> {
+  async #write(lease: Lease, service: ServiceObject, patch: StatusPatch): Promise<ServiceObject | undefined> {
+    if (!lease.held()) throw new LeaseLost(lease);
     const { name, namespace = '' } = service.metadata;
     const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER } as const;
     try {
@@ -214,6 +233,16 @@ export class Reconciler {
       'the state of a Service changed',
     );
     events.record({ ...before, apiVersion: 'v1', kind: 'Service' }, event);
+  }
+}
+
+/** Another worker may be at this key: this one ends where it is. */
+class LeaseLost extends Error {
+  readonly token: number;
+
+  constructor({ key, token }: Lease) {
+    super(`the lease ${token} of ${key} is lost`);
+    this.token = token;
   }
 }
 

@@ -1,17 +1,15 @@
 // What every WorkQueue must do, whatever it is made of: by the contract in src/queue/work-queue.ts.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Random } from '../../src/clock/clock.ts';
-import { VirtualClock } from '../../src/clock/virtual-clock.ts';
-import type { WorkQueue } from '../../src/queue/work-queue.ts';
-
-export type MakeQueue = (parts: { readonly clock: VirtualClock; readonly random: Random }) => WorkQueue;
+import { backoff, PARK_AFTER } from '../../src/queue/work-queue.ts';
+import { type MakeQueue, Workplace } from './workplace.ts';
 
 const KEYS = ['shop/a', 'shop/b', 'shop/c'] as const;
 const key = fc.constantFrom(...KEYS);
+const priority = fc.constantFrom('change' as const, 'resync' as const);
 
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('add' as const), key }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('add' as const), key, priority }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('take' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('finish' as const), pick: fc.nat(9) }) },
 );
@@ -22,6 +20,7 @@ const timedStep = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('later' as const),
       key,
+      priority,
       after: fc.integer({ min: 1, max: 50 }),
     }),
   },
@@ -36,103 +35,88 @@ const timedStep = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), duration: fc.nat(40) }) },
 );
 
-/** A queue whose runs begin and end as the test says. */
-class Workplace {
-  readonly clock = new VirtualClock();
-  readonly queue: WorkQueue;
-  /** Keys that run, oldest first. */
+/** The plainest queue that does what the contract says of order, without time. */
+class Model {
+  readonly #ready = { change: [] as string[], resync: [] as string[] };
+  readonly #again = new Map<string, 'change' | 'resync'>();
   readonly running: string[] = [];
-  /** Every run that began, with the time of its beginning. */
-  readonly runs: { readonly key: string; readonly at: number }[] = [];
-  readonly #stop = new AbortController();
+  readonly runs: string[] = [];
+  takers = 0;
 
-  constructor(make: MakeQueue, random: Random = () => 0.5) {
-    this.queue = make({ clock: this.clock, random });
+  add(one: string, asked: 'change' | 'resync'): void {
+    const { change, resync } = this.#ready;
+    if (this.running.includes(one)) {
+      if (this.#again.get(one) !== 'change') this.#again.set(one, asked);
+    } else if (!change.includes(one) && !(asked === 'resync' && resync.includes(one))) {
+      if (resync.includes(one)) resync.splice(resync.indexOf(one), 1);
+      this.#ready[asked].push(one);
+    }
+    this.hand();
   }
 
-  async take(): Promise<void> {
-    this.queue.take(this.#stop.signal).then((taken) => {
-      if (taken === undefined) return;
-      this.running.push(taken);
-      this.runs.push({ key: taken, at: this.clock.now() });
-    });
-    await this.clock.advance(0);
-  }
-
-  async done(one: string, outcome: Parameters<WorkQueue['done']>[1] = { kind: 'finished' }): Promise<void> {
+  finish(one: string): void {
     this.running.splice(this.running.indexOf(one), 1);
-    this.queue.done(one, outcome);
-    await this.clock.advance(0);
+    const again = this.#again.get(one);
+    this.#again.delete(one);
+    if (again) this.add(one, again);
   }
 
-  /** Finishes everything, runs what is left and what falls due, until nothing is. */
-  async drain(): Promise<void> {
-    await this.take();
-    const { ready, delayed } = this.queue.depth();
-    const idle = this.running.length === 0 && ready === 0;
-    if (idle && delayed === 0) return;
-    if (idle) await this.clock.advance(100);
-    for (const one of [...this.running]) await this.done(one);
-    await this.drain();
+  hand(): void {
+    for (; this.takers > 0; this.takers--) {
+      const next = this.#ready.change.shift() ?? this.#ready.resync.shift();
+      if (next === undefined) return;
+      this.running.push(next);
+      this.runs.push(next);
+    }
+  }
+
+  counts(): { ready: number; running: number } {
+    const { change, resync } = this.#ready;
+    return { ready: change.length + resync.length + this.#again.size, running: this.running.length };
   }
 }
 
-export function describeWorkQueue(name: string, make: MakeQueue): void {
+/** `histories`: how many random ones are tried. */
+export function describeWorkQueue(name: string, make: MakeQueue, histories: number): void {
   describe(`${name} as a work queue`, () => {
-    it('hands out keys oldest first, each once however often it was added, again if it was added while it ran', async () => {
+    it('hands out keys oldest first, changes before second looks, each once however often it was added, again if it was added while it ran', async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-          const place = new Workplace(make);
-          const ready: string[] = [];
-          const running = new Set<string>();
-          const again = new Set<string>();
-          const expected: string[] = [];
-          let takers = 0;
-          const hand = () => {
-            for (; takers > 0 && ready.length > 0; takers--) {
-              const next = ready.shift() ?? '';
-              running.add(next);
-              expected.push(next);
-            }
-          };
+          await using place = await Workplace.open(make);
+          const model = new Model();
           for (const one of steps) {
             if (one.kind === 'add') {
-              place.queue.add(one.key);
-              if (running.has(one.key)) again.add(one.key);
-              else if (!ready.includes(one.key)) ready.push(one.key);
+              model.add(one.key, one.priority);
+              await place.add(one.key, { priority: one.priority });
             } else if (one.kind === 'take') {
-              takers++;
+              model.takers++;
+              model.hand();
               await place.take();
             } else {
-              const ended = [...running][one.pick % Math.max(1, running.size)];
+              const ended = model.running[one.pick % Math.max(1, model.running.length)];
               if (ended === undefined) continue;
-              running.delete(ended);
-              if (again.delete(ended)) ready.push(ended);
-              await place.done(ended);
+              model.finish(ended);
+              await place.done(place.running.find((lease) => lease.key === ended));
             }
-            hand();
-            await place.clock.advance(0);
-            expect(place.runs.map((run) => run.key)).toEqual(expected);
-            expect(place.queue.depth()).toEqual({
-              ready: ready.length + again.size,
-              delayed: 0,
-              running: running.size,
-            });
+            await place.reach(model.runs.length);
+            expect(place.runs.map((run) => run.key)).toEqual(model.runs);
+            await place.holds(model.counts());
           }
         }),
+        { numRuns: histories },
       );
-    });
+    }, 120_000);
 
     it('never runs a key twice at a time, runs none too early, and loses none, with delays and retries', async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(timedStep, { maxLength: 60 }), async (steps) => {
-          const place = new Workplace(make);
+          await using place = await Workplace.open(make);
           /** Since the last run of a key began: when it was asked for at the earliest. */
           const due = new Map<string, number>();
           const ask = (one: string, at: number) => due.set(one, Math.min(at, due.get(one) ?? at));
           let seen = 0;
           const check = () => {
-            expect(new Set(place.running).size).toBe(place.running.length);
+            expect(new Set(place.running.map((lease) => lease.key)).size).toBe(place.running.length);
             for (const { key: one, at } of place.runs.slice(seen)) {
               expect(due.get(one), `${one} runs unasked`).toBeDefined();
               expect(at).toBeGreaterThanOrEqual(due.get(one) ?? Infinity);
@@ -141,114 +125,203 @@ export function describeWorkQueue(name: string, make: MakeQueue): void {
             seen = place.runs.length;
           };
           for (const one of steps) {
-            const now = place.clock.now();
-            const picked =
-              'pick' in one ? place.running[one.pick % Math.max(1, place.running.length)] : undefined;
-            if (one.kind === 'add') {
-              place.queue.add(one.key);
-              ask(one.key, now);
-            } else if (one.kind === 'later') {
-              place.queue.add(one.key, { after: one.after });
-              ask(one.key, now + one.after);
-            } else if (one.kind === 'take') await place.take();
-            else if (one.kind === 'wait') await place.clock.advance(one.duration);
-            else if (picked !== undefined && one.kind === 'finish') await place.done(picked);
-            else if (picked !== undefined && one.kind === 'retry') {
-              ask(picked, now + (one.after ?? 0));
-              await place.done(picked, {
-                kind: 'retry',
-                ...(one.after === undefined ? {} : { after: one.after }),
-              });
-            }
-            await place.clock.advance(0);
             check();
+            const now = place.now();
+            if (one.kind === 'add') {
+              ask(one.key, now);
+              await place.add(one.key, { priority: one.priority });
+            } else if (one.kind === 'later') {
+              ask(one.key, now + one.after);
+              await place.add(one.key, { priority: one.priority, after: one.after });
+            } else if (one.kind === 'take') await place.take();
+            else if (one.kind === 'wait') await place.pass(one.duration);
+            else {
+              const picked = place.running[one.pick % Math.max(1, place.running.length)];
+              if (!picked) continue;
+              if (one.kind === 'finish') await place.done(picked);
+              else {
+                const after = one.after === undefined ? {} : { after: one.after };
+                ask(picked.key, now + (one.after ?? 0));
+                await place.done(picked, { kind: 'retry', ...after });
+              }
+            }
           }
+          check();
           await place.drain();
           check();
           expect([...due.keys()]).toEqual([]);
         }),
+        { numRuns: histories },
       );
-    });
+    }, 120_000);
 
     it('runs a delayed key on time, and of several adds the earliest counts', async () => {
-      const place = new Workplace(make);
+      await using place = await Workplace.open(make);
       await place.take();
-      place.queue.add('shop/a', { after: 100 });
-      place.queue.add('shop/a', { after: 40 });
-      place.queue.add('shop/a', { after: 70 });
-      expect(place.queue.depth()).toEqual({ ready: 0, delayed: 1, running: 0 });
-      await place.clock.advance(39);
-      expect(place.runs).toEqual([]);
-      await place.clock.advance(1);
-      expect(place.runs).toEqual([{ key: 'shop/a', at: 40 }]);
-      await place.done('shop/a');
+      const began = place.now();
+      await place.add('shop/a', { after: 600 });
+      await place.add('shop/a', { after: 300 });
+      await place.add('shop/a', { after: 500 });
+      await place.holds({ delayed: 1 });
+      await place.pass(300);
+      await place.reach(1);
+      const at = (place.runs[0]?.at ?? 0) - began;
+      expect(at).toBeGreaterThanOrEqual(300);
+      if (place.exact) expect(at).toBe(300);
+      await place.done(place.running[0]);
       await place.take();
-      await place.clock.advance(1000);
+      await place.pass(400);
       expect(place.runs).toHaveLength(1);
     });
 
     it('runs a key at once that is added while it is delayed', async () => {
-      const place = new Workplace(make);
+      await using place = await Workplace.open(make);
       await place.take();
-      place.queue.add('shop/a', { after: 100 });
-      await place.clock.advance(10);
-      place.queue.add('shop/a');
-      await place.clock.advance(0);
-      expect(place.runs).toEqual([{ key: 'shop/a', at: 10 }]);
-      await place.done('shop/a');
-      await place.take();
-      await place.clock.advance(1000);
-      expect(place.runs).toHaveLength(1);
+      await place.add('shop/a', { after: 3_600_000 });
+      await place.holds({ delayed: 1 });
+      await place.add('shop/a');
+      await place.reach(1);
+      await place.done(place.running[0]);
+      await place.holds({});
     });
 
-    it('waits longer for each retry in a row, at most a minute, and starts over after a run that finished', async () => {
-      const place = new Workplace(make);
+    it('waits longer for each retry in a row, and starts over after a run that finished', async () => {
+      await using place = await Workplace.open(make);
       const waits: number[] = [];
       const fail = async () => {
-        const from = place.clock.now();
-        await place.done('shop/a', { kind: 'retry' });
+        const from = place.now();
+        const before = place.runs.length;
+        await place.done(place.running[0], { kind: 'retry' });
         await place.take();
-        await place.clock.advance(60_000);
+        await place.pass(backoff(waits.length, 0.5));
+        await place.reach(before + 1);
         waits.push((place.runs.at(-1)?.at ?? 0) - from);
       };
-      place.queue.add('shop/a');
+      await place.add('shop/a');
       await place.take();
-      for (let i = 0; i < 20; i++) await fail();
-      expect(waits).toEqual([...waits].sort((a, b) => a - b));
-      expect(new Set(waits.slice(0, 10)).size).toBe(10);
-      expect(waits.at(-1)).toBeGreaterThan(10_000);
-      await place.done('shop/a');
-      place.queue.add('shop/a');
+      await place.reach(1);
+      for (let i = 0; i < 6; i++) await fail();
+      for (const [i, wait] of waits.entries()) expect(wait).toBeGreaterThanOrEqual(backoff(i, 0.5) - 1);
+      await place.done(place.running[0]);
+      await place.add('shop/a');
       await place.take();
+      await place.reach(8);
       await fail();
-      expect(waits.at(-1)).toBe(waits[0]);
+      if (place.exact) expect(waits.at(-1)).toBe(waits[0]);
     });
 
-    it('spreads the retries of many keys', async () => {
-      let i = 0;
-      const place = new Workplace(make, () => (i++ % 10) / 10);
-      const keys = Array.from({ length: 10 }, (_, n) => `shop/s${n}`);
-      for (const one of keys) {
-        place.queue.add(one);
-        await place.take();
+    it('lets the lanes of accounts and namespaces take turns, so that none waits for all of another', async () => {
+      await using place = await Workplace.open(make);
+      for (let i = 0; i < 6; i++) await place.add(`many/s${i}`, { account: 'one' });
+      for (let i = 0; i < 3; i++) await place.add(`few/s${i}`, { account: 'one' });
+      for (let i = 0; i < 2; i++) await place.add(`many/t${i}`, { account: 'two' });
+      const order = await place.takeAll(11);
+      expect(order.map((one) => one.replace(/\d/, ''))).toEqual(
+        ['many/s', 'few/s', 'many/t', 'many/s', 'few/s', 'many/t', 'many/s', 'few/s'].concat(
+          Array.from({ length: 3 }, () => 'many/s'),
+        ),
+      );
+      const { accounts } = await place.queue.view();
+      expect(accounts).toMatchObject({ one: { running: 9 }, two: { running: 2 } });
+    });
+
+    it('gives each run of a key a greater token, and the right to write for it until it ends', async () => {
+      await using place = await Workplace.open(make);
+      let token = 0;
+      for (let i = 1; i <= 5; i++) {
+        await place.add('shop/a');
+        await place.add('shop/b');
+        await place.takeAll(2);
+        for (const lease of [...place.running]) {
+          expect(lease.held()).toBe(true);
+          expect(lease.token).toBeGreaterThan(token);
+        }
+        token = Math.max(...place.running.map((lease) => lease.token));
+        const [first] = place.running;
+        for (const lease of [...place.running]) await place.done(lease);
+        expect(first?.held()).toBe(false);
       }
-      for (const one of keys) await place.done(one, { kind: 'retry' });
-      for (const _ of keys) await place.take();
-      await place.clock.advance(60_000);
-      expect(new Set(place.runs.slice(10).map(({ at }) => at)).size).toBe(10);
+    });
+
+    it('takes no notice of the end of a run that has ended already', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a');
+      await place.takeAll(1);
+      const [first] = place.running;
+      if (!first) throw new Error('nothing runs');
+      await place.done(first);
+      await place.add('shop/a');
+      await place.takeAll(1);
+      place.queue.done(first, { kind: 'retry', after: 3_600_000 });
+      await place.holds({ running: 1 });
+    });
+
+    it('parks a key that fails too often by its own fault, shows it with its last error, and runs it again when it changes or is released', async () => {
+      await using place = await Workplace.open(make);
+      const failUntilParked = async () => {
+        for (let i = 1; i <= PARK_AFTER; i++) {
+          await place.takeAll(1);
+          await place.done(place.running[0], { kind: 'retry', after: 0, error: `fault ${i}` });
+        }
+        await place.holds({ parked: 1 });
+      };
+      await place.add('shop/a', { account: 'one' });
+      await failUntilParked();
+      const { parkedKeys, accounts } = await place.queue.view();
+      expect(parkedKeys).toEqual([{ key: 'shop/a', account: 'one', error: `fault ${PARK_AFTER}` }]);
+      expect(accounts).toEqual({ one: { ready: 0, delayed: 0, running: 0, parked: 1 } });
+
+      await place.add('shop/a', { priority: 'resync' });
+      await place.holds({ parked: 1 });
+      await place.add('shop/a');
+      await place.holds({ ready: 1 });
+      await failUntilParked();
+
+      expect(await place.queue.release('shop/b')).toBe(false);
+      expect(await place.queue.release('shop/a')).toBe(true);
+      expect(await place.queue.release('shop/a')).toBe(false);
+      await place.takeAll(1);
+      await place.done(place.running[0]);
+      await place.holds({});
+    });
+
+    it('does not park a key that changed while it failed, nor one that fails by no fault of its own', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a');
+      for (let i = 1; i <= PARK_AFTER; i++) {
+        await place.takeAll(1);
+        if (i === PARK_AFTER) await place.add('shop/a');
+        await place.done(place.running[0], { kind: 'retry', after: 0, error: 'a fault' });
+      }
+      await place.holds({ ready: 1 });
+      for (let i = 1; i <= PARK_AFTER; i++) {
+        await place.takeAll(1);
+        await place.done(place.running[0], { kind: 'retry', after: 0 });
+      }
+      await place.holds({ ready: 1 });
+    });
+
+    it('tells how long a key has waited', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a');
+      await place.pass(50);
+      const { oldest } = await place.queue.view();
+      await place.takeAll(1);
+      const waited = place.running[0]?.waited ?? 0;
+      for (const age of [oldest, waited]) expect(age).toBeGreaterThanOrEqual(49);
+      if (place.exact) expect([oldest, waited]).toEqual([50, 50]);
     });
 
     it('ends a take that is aborted without taking a key along', async () => {
-      const { clock, queue } = new Workplace(make);
+      await using place = await Workplace.open(make);
       const stop = new AbortController();
-      const taken = queue.take(stop.signal);
+      const taken = place.queue.take(stop.signal);
       stop.abort();
       expect(await taken).toBeUndefined();
-      expect(await queue.take(stop.signal)).toBeUndefined();
-      queue.add('shop/a');
-      await clock.advance(0);
-      expect(queue.depth()).toEqual({ ready: 1, delayed: 0, running: 0 });
-      expect(await queue.take(new AbortController().signal)).toBe('shop/a');
+      expect(await place.queue.take(stop.signal)).toBeUndefined();
+      await place.add('shop/a');
+      await place.holds({ ready: 1 });
+      expect(await place.takeAll(1)).toEqual(['shop/a']);
     });
   });
 }

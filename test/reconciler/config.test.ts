@@ -42,7 +42,7 @@ beforeEach(() => {
     provider,
     clock,
     log: createLogger({ component: 'test', level: 'silent' }),
-    metrics: reconcilerMetrics(registry, () => new MemoryQueue({ clock, random: () => 0.5 }).depth()),
+    metrics: reconcilerMetrics(registry, () => new MemoryQueue({ clock, random: () => 0.5 }).view()),
   });
 });
 

@@ -69,8 +69,7 @@ afterEach(async () => {
   await run;
 });
 
-async function start(): Promise<void> {
-  const queue = new MemoryQueue({ clock, random: () => 0.5 });
+async function start(queue = new MemoryQueue({ clock, random: () => 0.5 })): Promise<void> {
   const log = createLogger({
     component: 'test',
     level: 'warn',
@@ -86,7 +85,7 @@ async function start(): Promise<void> {
     events: new EventRecorder({ api, clock, log, instance: 'test' }),
     clock,
     log,
-    metrics: reconcilerMetrics(createRegistry(), () => queue.depth()),
+    metrics: reconcilerMetrics(createRegistry(), () => queue.view()),
     onAllocation: () => {},
   });
   run = reconciler.run(stop.signal);
@@ -404,6 +403,48 @@ describe('a write that fails', () => {
     api.before = () => {};
     await clock.advance(1_000);
     expect(statusOf('a').reason).toBe('Allocated');
+  });
+});
+
+describe('a Service whose lease is lost while it is worked on', () => {
+  it('is not written to any more', async () => {
+    let lost = true;
+    class LosingQueue extends MemoryQueue {
+      override async take(signal: AbortSignal) {
+        const lease = await super.take(signal);
+        return lease && { ...lease, key: lease.key, held: () => !lost };
+      }
+    }
+    services.set(service('a'));
+    await start(new LosingQueue({ clock, random: () => 0.5 }));
+    expect(api.writes).toEqual([]);
+    expect(logged).toEqual(['lost the right to a Service while working on it']);
+    lost = false;
+    services.set(service('b'));
+    await clock.advance(0);
+    expect(api.writes.map(({ key }) => key)).toEqual(['shop/b']);
+  });
+});
+
+describe('a Service that fails by its own fault', () => {
+  it('is parked in the end, and worked on again when it changes; one that the API server holds up is not', async () => {
+    api.before = (key) => {
+      if (key === 'shop/a') throw new KubeError(422, 'Invalid', 'status is invalid');
+      if (key === 'shop/b') throw new KubeError(403, 'Forbidden', 'no rights');
+    };
+    services.replace([service('a'), service('b')]);
+    const queue = new MemoryQueue({ clock, random: () => 0.5 });
+    await start(queue);
+    await clock.advance(3_600_000);
+    expect(await queue.view()).toMatchObject({
+      delayed: 1,
+      parked: 1,
+      parkedKeys: [{ key: 'shop/a', error: 'status is invalid' }],
+    });
+    api.before = () => {};
+    change('a', {});
+    await clock.advance(60_000);
+    expect([statusOf('a').reason, statusOf('b').reason]).toEqual(['Allocated', 'Allocated']);
   });
 });
 
