@@ -1,11 +1,15 @@
 /*
  * The sockets that Node lacks: AF_PACKET for whole Ethernet frames, AF_NETLINK for the kernel's tables.
- * It only opens, reads, sends and closes; every frame and message is built and parsed in TypeScript.
+ * It only opens, reads, sends and closes; every frame and message is built and parsed in TypeScript. The exception
+ * is answering.c, where a thread answers ARP and NDP for a table of addresses: its face towards JavaScript is here.
  *
  * Exports
  *   openPacket(interface, protocol, namespace, onData, onError) -> handle     protocol: "arp" | "ndp"
  *   openNetlink(protocol, groups, namespace, onData, onError) -> handle
  *   send(handle, bytes)   setGroup(handle, group, join)   close(handle)
+ *   openAnswering(interface, mac, namespace, onClaim, onError) -> handle
+ *   setAnswer(handle, address, until, refusal)   removeAnswer(handle, address)
+ *   announce(handle, address, bytes) -> whether it left   counts(handle) -> Float64Array
  * Failures throw an Error whose `code` is the errno's name. An error that is not ENOBUFS ends the reading;
  * the owner then closes the handle. A socket lives until it is closed or its Node environment ends.
  */
@@ -29,6 +33,8 @@
 
 #include <node_api.h>
 
+#include "answering.h"
+
 /*
  * Node exports libuv's functions, but its headers are not at hand. These few declarations are part of libuv's
  * stable 1.x interface; handles stay opaque and are sized by uv_handle_size.
@@ -48,7 +54,7 @@ enum { UV_POLL = 8, UV_READABLE = 1 };
 enum {
   MAX_READS = 64,            /* datagrams a wake-up, so that a storm leaves room for other work */
   MAX_DATAGRAM = 256 * 1024, /* the kernel's netlink dumps come in pieces of at most 32 KiB */
-  NETLINK_BUFFER = 8 * 1024 * 1024,
+  READ_BUFFER = 8 * 1024 * 1024, /* memory only while it fills: a storm, or a dump, comes faster than it is read */
   /* One socket joins as many groups as net.core.optmem_max allows: 20 KiB before Linux 6.7, some 360 groups. */
   GROUP_SOCKETS = 4,
 };
@@ -62,6 +68,7 @@ typedef struct {
   int fd; /* -1 once closed */
   int group_fds[GROUP_SOCKETS]; /* "ndp" only, otherwise -1: they hold the IPv6 group memberships */
   int interface; /* 0 for netlink */
+  Answering *answering; /* NULL but for what openAnswering opened; then `fd` is where its frames for JavaScript come from */
   char name[64]; /* for messages */
 } Socket;
 
@@ -128,6 +135,7 @@ typedef union {
  * only the kernel's (port 0) count.
  */
 static bool is_for_us(const Socket *socket, const Sender *from) {
+  if (socket->answering) return true; /* the thread has looked */
   if (socket->interface == 0) return from->netlink.nl_pid == 0;
   unsigned char type = from->packet.sll_pkttype;
   return from->packet.sll_ifindex == socket->interface &&
@@ -145,6 +153,7 @@ static int read_one(Socket *socket) {
     length = recvmsg(socket->fd, &message, 0);
   } while (length < 0 && errno == EINTR);
   if (length < 0) return errno;
+  if (length == 0 && socket->answering) return answering_error(socket->answering);
   /* Half a datagram is a lost one. */
   if (message.msg_flags & MSG_TRUNC) return socket->interface == 0 ? ENOBUFS : 0;
   if (is_for_us(socket, &from)) deliver(socket, buffer, (size_t)length);
@@ -190,6 +199,7 @@ static void shut(Socket *socket) {
   close(socket->fd);
   socket->fd = -1;
   close_groups(socket->group_fds);
+  if (socket->answering) answering_stop(socket->answering);
 }
 
 /* The environment waits until on_closed has removed the hook. */
@@ -234,6 +244,7 @@ static napi_value adopt(napi_env env, const Socket *opened, napi_value on_data, 
     free(poll);
     close(opened->fd);
     close_groups(opened->group_fds);
+    if (opened->answering) answering_stop(opened->answering);
     return throw_errno(env, error, opened->name, "polling");
   }
   *socket = *opened;
@@ -283,6 +294,12 @@ static napi_value throw_not_entered(napi_env env, const char *path) {
   return throw_errno(env, errno, path,
                      errno == EPERM ? "entering a network namespace needs the capability CAP_SYS_ADMIN"
                                     : "entering the network namespace");
+}
+
+/* The forced way is root's alone; the plain one stops at net.core.{r,w}mem_max. */
+static void enlarge(int fd, int forced, int plain) {
+  int size = READ_BUFFER;
+  if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) < 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
 }
 
 /* ---- AF_PACKET ---- */
@@ -350,6 +367,121 @@ static napi_value open_packet(napi_env env, napi_callback_info info) {
   return throw_errno(env, errno, opened.name, doing);
 }
 
+/* ---- answering ---- */
+
+/* Fills in what openAnswering opens; false with errno set, and nothing left open, when it cannot. */
+static bool make_answering(Socket *made, const char *interface, const uint8_t mac[6]) {
+  Socket arp = {0};
+  if (!make_packet_socket(&arp, interface, false)) return false;
+  if (make_packet_socket(made, interface, true)) {
+    AnsweringPlace place = {.arp = arp.fd, .ndp = made->fd, .interface = made->interface};
+    memcpy(place.mac, mac, 6);
+    enlarge(place.arp, SO_RCVBUFFORCE, SO_RCVBUF);
+    enlarge(place.ndp, SO_RCVBUFFORCE, SO_RCVBUF);
+    int ndp = made->fd;
+    made->answering = answering_start(&place, &made->fd);
+    if (made->answering) return true;
+    int error = errno;
+    close(ndp);
+    close_groups(made->group_fds);
+    errno = error;
+  }
+  int error = errno;
+  close(arp.fd);
+  errno = error;
+  return false;
+}
+
+static napi_value open_answering(napi_env env, napi_callback_info info) {
+  size_t count = 5, length = 0;
+  napi_value arguments[5];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  char interface[40] = "", namespace[256] = "";
+  void *mac = NULL;
+  napi_get_value_string_utf8(env, arguments[0], interface, sizeof interface, NULL);
+  napi_get_typedarray_info(env, arguments[1], NULL, &length, &mac, NULL, NULL);
+  napi_get_value_string_utf8(env, arguments[2], namespace, sizeof namespace, NULL);
+
+  Socket opened = {0};
+  snprintf(opened.name, sizeof opened.name, "packet socket on %s", interface);
+  if (length != 6) return throw_errno(env, EINVAL, opened.name, "opening: a MAC address has six bytes");
+  int home = enter(namespace);
+  if (home == NOT_ENTERED) return throw_not_entered(env, namespace);
+  bool done = make_answering(&opened, interface, mac);
+  leave(home);
+  if (done) return adopt(env, &opened, arguments[3], arguments[4]);
+  const char *doing = errno == EPERM ? "opening it needs the capability CAP_NET_RAW" : "opening";
+  return throw_errno(env, errno, opened.name, doing);
+}
+
+/* The open answering socket and the address that the first two arguments name, or NULL with an error thrown. */
+static Socket *answering_of(napi_env env, const napi_value *arguments, Address *address, const char *doing) {
+  Socket *socket = socket_of(env, arguments[0], doing);
+  if (!socket) return NULL;
+  char text[INET6_ADDRSTRLEN] = "";
+  napi_get_value_string_utf8(env, arguments[1], text, sizeof text, NULL);
+  *address = (Address){{[10] = 0xff, [11] = 0xff}};
+  bool understood = inet_pton(AF_INET, text, address->bytes + 12) == 1 || inet_pton(AF_INET6, text, address->bytes) == 1;
+  if (understood && socket->answering) return socket;
+  throw_errno(env, EINVAL, socket->name, doing);
+  return NULL;
+}
+
+/* `until`: milliseconds on CLOCK_MONOTONIC, for ever from 9e12 (285 years of uptime) on, no more when not above 0. */
+static napi_value set_answer(napi_env env, napi_callback_info info) {
+  size_t count = 4;
+  napi_value arguments[4];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  Address address;
+  Socket *socket = answering_of(env, arguments, &address, "answering for an address");
+  if (!socket) return NULL;
+  double until = 0;
+  int32_t refusal = NO_RIGHT;
+  napi_get_value_double(env, arguments[2], &until);
+  napi_get_value_int32(env, arguments[3], &refusal);
+  int64_t nanoseconds = !(until > 0) ? 0 : until < 9e12 ? (int64_t)(until * 1e6) : INT64_MAX;
+  bool known = refusal >= 0 && refusal < COUNTS;
+  if (!known || !answering_set(socket->answering, &address, nanoseconds, (Count)refusal))
+    return throw_errno(env, known ? ENOMEM : EINVAL, socket->name, "answering for an address");
+  return NULL;
+}
+
+static napi_value remove_answer(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  Address address;
+  Socket *socket = answering_of(env, arguments, &address, "withdrawing an address");
+  if (socket) answering_remove(socket->answering, &address);
+  return NULL;
+}
+
+static napi_value announce(napi_env env, napi_callback_info info) {
+  size_t count = 3, length = 0;
+  napi_value arguments[3], result;
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  Address address;
+  Socket *socket = answering_of(env, arguments, &address, "announcing an address");
+  if (!socket) return NULL;
+  void *bytes = NULL;
+  napi_get_typedarray_info(env, arguments[2], NULL, &length, &bytes, NULL, NULL);
+  napi_get_boolean(env, answering_announce(socket->answering, &address, bytes, length) == 0, &result);
+  return result;
+}
+
+static napi_value counts(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument, memory, result;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  Socket *socket = socket_of(env, argument, "counting");
+  if (!socket) return NULL;
+  void *figures;
+  if (napi_create_arraybuffer(env, COUNTS * sizeof(double), &figures, &memory) != napi_ok) return NULL;
+  answering_counts(socket->answering, figures);
+  napi_create_typedarray(env, napi_float64_array, COUNTS, memory, 0, &result);
+  return result;
+}
+
 /*
  * Joins as an IPv6 host does: the kernel sends the MLD report that snooping switches wait for, and opens the
  * interface's own filter for the group's Ethernet address. The caller joins each group once.
@@ -390,12 +522,6 @@ static napi_value set_group(napi_env env, napi_callback_info info) {
 }
 
 /* ---- AF_NETLINK ---- */
-
-/* The forced way is root's alone; the plain one stops at net.core.{r,w}mem_max. */
-static void enlarge(int fd, int forced, int plain) {
-  int size = NETLINK_BUFFER;
-  if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) < 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
-}
 
 static napi_value open_netlink(napi_env env, napi_callback_info info) {
   size_t count = 5;
@@ -451,6 +577,10 @@ static napi_value send_bytes(napi_env env, napi_callback_info info) {
   if (napi_get_typedarray_info(env, arguments[1], &type, &length, &bytes, NULL, NULL) != napi_ok ||
       type != napi_uint8_array)
     return throw_errno(env, EINVAL, socket->name, "sending: the data must be a Uint8Array");
+  if (socket->answering) {
+    int error = answering_send(socket->answering, bytes, length);
+    return error ? throw_errno(env, error, socket->name, "sending") : NULL;
+  }
   ssize_t sent;
   do {
     sent = send(socket->fd, bytes, length, 0);
@@ -476,6 +606,11 @@ static napi_value init(napi_env env, napi_value exports) {
       {"openNetlink", NULL, open_netlink, NULL, NULL, NULL, napi_enumerable, NULL},
       {"setGroup", NULL, set_group, NULL, NULL, NULL, napi_enumerable, NULL},
       {"send", NULL, send_bytes, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"openAnswering", NULL, open_answering, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"setAnswer", NULL, set_answer, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"removeAnswer", NULL, remove_answer, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"announce", NULL, announce, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"counts", NULL, counts, NULL, NULL, NULL, napi_enumerable, NULL},
       {"close", NULL, close_socket, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);

@@ -15,15 +15,26 @@ fillCompileCache();
 
 /** Links against nothing: Node itself exports the N-API and libuv symbols. */
 function buildAddon() {
-  const source = at('native/sockets.c');
+  const files = readdirSync(at('native')).map((file) => at('native', file));
+  const sources = files.filter((file) => file.endsWith('.c'));
   const target = at('build/sockets.node');
-  if (isFresh(target, [source])) return;
+  if (isFresh(target, files)) return;
   const compiler = process.env.CC ?? 'cc';
   const headers = at('node_modules/node-api-headers/include');
   const partial = `${target}.${process.pid}`;
-  const flags = ['-std=c11', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared', '-fvisibility=hidden'];
+  const flags = [
+    '-std=c11',
+    '-O2',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fPIC',
+    '-shared',
+    '-fvisibility=hidden',
+    '-pthread',
+  ];
   try {
-    execFileSync(compiler, [...flags, '-I', headers, source, '-o', partial], {
+    execFileSync(compiler, [...flags, '-I', headers, ...sources, '-o', partial], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
   } catch (error) {

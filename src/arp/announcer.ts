@@ -3,24 +3,32 @@ import type { Clock, Random, Timer } from '../clock/clock.ts';
 import { familyOf, type Ip } from '../net/address.ts';
 import type { NetworkInterface } from '../netlink/rtnetlink.ts';
 import type { Logger } from '../observe/logger.ts';
-import type { OpenPacketSocket } from '../sockets/packet-socket.ts';
+import type { OpenAnsweringSocket } from '../sockets/answering-socket.ts';
 import { AnnouncementSchedule } from './announcement-schedule.ts';
 import type { InterfaceChoice } from './election.ts';
 import { type EligibleInterface, eligibleInterfaces } from './eligible-interfaces.ts';
-import type { DropReason } from './frame-drop.ts';
 import type { ArpMetrics } from './metrics.ts';
-import { Responder } from './responder.ts';
+import { type Claim, Responder } from './responder.ts';
 
-/** Whether this node may answer for an address at this moment: where leases fence, they say so here. */
+/** Whether this node may answer for an address: where leases fence, they say so here, and renew() tells of changes. */
 export interface RightToAnswer {
+  /** At this moment. */
   holds(address: Ip): boolean;
+  /** Until when, in milliseconds of the Clock; without an end: Infinity. What answers looks at it before each frame. */
+  until(address: Ip): number;
+}
+
+/** An open interface, and what ends the counting of its frames. */
+interface Opened {
+  readonly responder: Responder;
+  readonly uncount: () => void;
 }
 
 /** Before an interface that broke, or could not be opened, is tried again, in milliseconds. */
 const RETRY = 1_000;
 
 export interface AnnouncerOptions {
-  readonly open: OpenPacketSocket;
+  readonly open: OpenAnsweringSocket;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -32,9 +40,11 @@ export interface AnnouncerOptions {
 
 export class Announcer {
   readonly #options: AnnouncerOptions;
-  readonly #responders = new Map<string, Responder>();
+  readonly #opened = new Map<string, Opened>();
   readonly #schedule: AnnouncementSchedule;
   #addresses: ReadonlyMap<Ip, InterfaceChoice> = new Map();
+  /** Until when the right to each was told to the sockets. */
+  readonly #rights = new Map<Ip, number>();
   #eligible: ReadonlyMap<string, EligibleInterface> = new Map();
   #retry: Timer | undefined;
   /** What was last said of each interface that has a problem: a retry that fails alike says nothing. */
@@ -54,11 +64,10 @@ export class Announcer {
   setInterfaces(interfaces: readonly NetworkInterface[]): void {
     const eligible = eligibleInterfaces(interfaces, this.#options.excluded);
     this.#eligible = new Map(eligible.map((each) => [each.name, each]));
-    for (const [name, responder] of this.#responders) {
+    for (const [name, { responder }] of this.#opened) {
       const now = this.#eligible.get(name);
       if (now && now.index === responder.interface.index && now.mac === responder.interface.mac) continue;
-      responder.close();
-      this.#responders.delete(name);
+      this.#close(name);
       this.#options.log.info({ interface: name }, 'an interface is no longer announced on');
     }
     this.#open();
@@ -68,23 +77,28 @@ export class Announcer {
   reconcile(addresses: ReadonlyMap<Ip, InterfaceChoice>): void {
     const before = this.#addresses;
     this.#addresses = addresses;
-    const gained: Ip[] = [];
     for (const [address, choice] of before) {
-      const now = addresses.get(address);
-      for (const responder of this.#responders.values()) {
-        const { name } = responder.interface;
-        if (allows(choice, name) && !(now && allows(now, name))) responder.leave(address);
+      if (addresses.has(address)) continue;
+      this.#rights.delete(address);
+      this.#schedule.stop(address);
+      for (const { responder } of this.#opened.values()) {
+        responder.forget(address);
+        if (allows(choice, responder.interface.name)) responder.leave(address);
       }
-      if (!now) this.#schedule.stop(address);
     }
+    const gained: Ip[] = [];
     for (const [address, choice] of addresses) {
       const known = before.get(address);
+      if (known === undefined) this.#rights.set(address, this.#right(address));
       let isNew = known === undefined;
-      for (const responder of this.#responders.values()) {
+      for (const { responder } of this.#opened.values()) {
         const { name } = responder.interface;
-        if (!allows(choice, name) || (known && allows(known, name))) continue;
-        this.#join(responder, address);
-        isNew = true;
+        const did = known !== undefined && allows(known, name);
+        const does = allows(choice, name);
+        if (known !== undefined && did === does) continue;
+        this.#apply(responder, address, choice);
+        if (did) responder.leave(address);
+        if (does) isNew = true;
       }
       if (isNew) gained.push(address);
     }
@@ -92,19 +106,40 @@ export class Announcer {
     if (gained.length > 0) this.#schedule.start(gained);
   }
 
+  /** Asks anew what the rights to these addresses, or all, are; those that come back are announced again. */
+  renew(addresses: Iterable<Ip> = this.#addresses.keys()): void {
+    const now = this.#options.clock.now();
+    const back: Ip[] = [];
+    for (const address of addresses) {
+      const choice = this.#addresses.get(address);
+      const before = this.#rights.get(address) ?? 0;
+      const until = this.#right(address);
+      if (!choice || until === before) continue;
+      this.#rights.set(address, until);
+      for (const { responder } of this.#opened.values())
+        if (allows(choice, responder.interface.name)) responder.answer(address, until);
+      if (before <= now && until > now) back.push(address);
+    }
+    if (back.length > 0) this.#schedule.start(back);
+  }
+
   /** Falls silent. */
   close(): void {
     this.#schedule.close();
     this.#retry?.cancel();
     this.#addresses = new Map();
-    for (const responder of this.#responders.values()) responder.close();
-    this.#responders.clear();
+    for (const name of this.#opened.keys()) this.#close(name);
+  }
+
+  #right(address: Ip): number {
+    const { right } = this.#options;
+    return right.holds(address) ? right.until(address) : 0;
   }
 
   /** Opens every fit interface that is not open. */
   #open(): void {
     this.#retry?.cancel();
-    for (const each of this.#eligible.values()) if (!this.#responders.has(each.name)) this.#add(each);
+    for (const each of this.#eligible.values()) if (!this.#opened.has(each.name)) this.#add(each);
   }
 
   #add(each: EligibleInterface): void {
@@ -113,24 +148,35 @@ export class Announcer {
       const responder = new Responder({
         open,
         interface: each,
-        metrics,
-        refuses: (address) => this.#refuses(address, each.name),
+        onClaim: (claim) => this.#onClaim(claim, each.name),
         onError: (error) => this.#lost(each.name, responder, error),
       });
-      this.#responders.set(each.name, responder);
+      this.#opened.set(each.name, { responder, uncount: metrics.follow(() => responder.counts()) });
       this.#problems.delete(each.name);
       log.info({ interface: each.name, mac: each.mac }, 'announcing on an interface');
-      const choices = [...this.#addresses].filter(([, choice]) => allows(choice, each.name));
-      for (const [address] of choices) this.#join(responder, address);
-      this.#schedule.start(choices.map(([address]) => address));
+      for (const [address, choice] of this.#addresses) this.#apply(responder, address, choice);
+      const chosen = [...this.#addresses].filter(([, choice]) => allows(choice, each.name));
+      this.#schedule.start(chosen.map(([address]) => address));
     } catch (error) {
       this.#complain(each.name, 'cannot announce on an interface', error);
       this.#openLater();
     }
   }
 
+  #close(name: string): void {
+    const opened = this.#opened.get(name);
+    this.#opened.delete(name);
+    opened?.responder.close();
+    opened?.uncount();
+  }
+
   /** Where a group cannot be joined, the other addresses are answered all the same. */
-  #join(responder: Responder, address: Ip): void {
+  #apply(responder: Responder, address: Ip, choice: InterfaceChoice): void {
+    if (!allows(choice, responder.interface.name)) {
+      responder.refuse(address);
+      return;
+    }
+    responder.answer(address, this.#rights.get(address) ?? 0);
     try {
       responder.join(address);
     } catch (error) {
@@ -140,9 +186,8 @@ export class Announcer {
 
   /** An interface that went for good is no longer fit by the time that it is tried again. */
   #lost(name: string, responder: Responder, error: Error): void {
-    if (this.#responders.get(name) !== responder) return;
-    responder.close();
-    this.#responders.delete(name);
+    if (this.#opened.get(name)?.responder !== responder) return;
+    this.#close(name);
     this.#options.log.warn({ interface: name, error: error.message }, 'an interface broke');
     this.#openLater();
   }
@@ -161,16 +206,17 @@ export class Announcer {
 
   #announce(address: Ip): void {
     const choice = this.#addresses.get(address);
-    for (const responder of this.#responders.values()) {
-      if (choice && allows(choice, responder.interface.name)) responder.announce(address);
+    const protocol = familyOf(address) === 'IPv4' ? 'arp' : 'ndp';
+    for (const { responder } of this.#opened.values()) {
+      if (choice && allows(choice, responder.interface.name))
+        this.#options.metrics.gratuitous.inc({ protocol }, responder.announce(address));
     }
   }
 
-  #refuses(address: Ip, name: string): DropReason | undefined {
+  #onClaim({ address }: Claim, name: string): void {
     const choice = this.#addresses.get(address);
-    if (!choice) return 'not our address';
-    if (!allows(choice, name)) return 'wrong interface';
-    return this.#options.right.holds(address) ? undefined : 'no right to answer';
+    const protocol = familyOf(address) === 'IPv4' ? 'arp' : 'ndp';
+    if (choice && allows(choice, name)) this.#options.metrics.claims.inc({ protocol });
   }
 
   #count(): void {

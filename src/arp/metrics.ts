@@ -1,35 +1,61 @@
 // Figures on announcing. No series is per address: addresses come and go.
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { DROP_REASONS } from './frame-drop.ts';
+import { ANSWER_COUNTS, type AnswerCounts, DROP_REASONS } from '../sockets/answering-socket.ts';
 
 export interface ArpMetrics {
-  readonly received: Counter<'protocol'>;
-  readonly answered: Counter<'protocol'>;
   readonly gratuitous: Counter<'protocol'>;
-  readonly dropped: Counter<'reason'>;
+  readonly claims: Counter<'protocol'>;
   readonly owned: Gauge<'family'>;
+  /** Adds to the figures what a socket counts, from now until what it returns is called. */
+  follow(counts: () => AnswerCounts): () => void;
 }
 
 export function arpMetrics(registry: Registry): ArpMetrics {
   const registers = [registry];
+  const followed = new Map<() => AnswerCounts, AnswerCounts>();
+  const add = (counts: () => AnswerCounts) => {
+    const now = counts();
+    const before = followed.get(counts);
+    followed.set(counts, now);
+    for (const name of ANSWER_COUNTS) {
+      const more = now[name] - (before?.[name] ?? 0);
+      if (more > 0) counterOf(name, more);
+    }
+  };
+  const collect = () => {
+    for (const counts of followed.keys()) add(counts);
+  };
   const counter = <L extends string>(name: string, help: string, label: L) =>
-    new Counter({ name: `fairlead_arp_${name}_total`, help, labelNames: [label], registers });
+    new Counter({ name: `fairlead_arp_${name}_total`, help, labelNames: [label], registers, collect });
+  const received = counter('frames_received', 'ARP and NDP frames heard', 'protocol');
+  const answered = counter('answers_sent', 'Requests answered', 'protocol');
   const dropped = counter(
     'frames_dropped',
     'Frames heard and not answered, or not sent, by reason',
     'reason',
   );
   for (const reason of DROP_REASONS) dropped.inc({ reason }, 0);
+  const counterOf = (name: keyof AnswerCounts, more: number) => {
+    if (name === 'received arp' || name === 'received ndp') received.inc({ protocol: name.slice(-3) }, more);
+    else if (name === 'answered arp' || name === 'answered ndp')
+      answered.inc({ protocol: name.slice(-3) }, more);
+    else dropped.inc({ reason: name }, more);
+  };
   return {
-    received: counter('frames_received', 'ARP and NDP frames heard', 'protocol'),
-    answered: counter('answers_sent', 'Requests answered', 'protocol'),
     gratuitous: counter('gratuitous_frames_sent', 'Frames sent unasked', 'protocol'),
-    dropped,
+    claims: counter('foreign_claims', 'Times another host was heard to speak for our address', 'protocol'),
     owned: new Gauge({
       name: 'fairlead_arp_addresses_owned',
       help: 'Addresses that this node announces',
       labelNames: ['family'],
       registers,
     }),
+    follow(counts) {
+      followed.set(counts, counts());
+      return () => {
+        add(counts);
+        followed.delete(counts);
+      };
+    },
   };
 }

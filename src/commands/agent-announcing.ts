@@ -13,8 +13,8 @@ import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NODES } from '../kube/resources.ts
 import { NodeReadiness } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
+import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
-import { openPacketSocket } from '../sockets/open-packet-socket.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface AnnouncingOptions {
@@ -42,12 +42,12 @@ export async function startAnnouncing(
 ): Promise<AnnouncingHalf> {
   const { log } = agent;
   const announcer = new Announcer({
-    open: openPacketSocket,
+    open: openAnsweringSocket,
     clock: systemClock,
     random: Math.random,
     log,
     metrics: arpMetrics(agent.registry),
-    right: { holds: () => true },
+    right: { holds: () => true, until: () => Number.POSITIVE_INFINITY },
     excluded: options.excludeInterfaces,
   });
   const interfaces = await watchInterfaces({

@@ -1,4 +1,4 @@
-// The typed face of native/sockets.c; scripts/build.mjs compiles it.
+// The typed face of native/; scripts/build.mjs compiles it.
 import { createRequire } from 'node:module';
 
 declare const handleBrand: unique symbol;
@@ -27,6 +27,19 @@ interface Addon {
     onData: OnData,
     onError: OnError,
   ): SocketHandle;
+  openAnswering(
+    interfaceName: string,
+    mac: Uint8Array,
+    namespace: string,
+    onClaim: OnData,
+    onError: OnError,
+  ): SocketHandle;
+  /** `until`: milliseconds on CLOCK_MONOTONIC. `refusal`: a position in ANSWER_COUNTS. */
+  setAnswer(handle: SocketHandle, address: string, until: number, refusal: number): void;
+  removeAnswer(handle: SocketHandle, address: string): void;
+  announce(handle: SocketHandle, address: string, data: Uint8Array): boolean;
+  /** In the order of ANSWER_COUNTS. */
+  counts(handle: SocketHandle): Float64Array;
   send(handle: SocketHandle, data: Uint8Array): void;
   setGroup(handle: SocketHandle, group: string, join: boolean): void;
   close(handle: SocketHandle): void;

@@ -8,8 +8,8 @@ import { systemClock } from '../../src/clock/clock.ts';
 import { type Ip, ip } from '../../src/net/address.ts';
 import { watchInterfaces } from '../../src/netlink/rtnetlink-watch.ts';
 import { createLogger } from '../../src/observe/logger.ts';
+import { openAnsweringSocket } from '../../src/sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../../src/sockets/open-netlink-socket.ts';
-import { openPacketSocket } from '../../src/sockets/open-packet-socket.ts';
 import { inNamespace, ipBatch, namespacePath, removeNamespaces } from '../sockets/netns.ts';
 
 const FOUR = ip('192.0.2.10');
@@ -41,12 +41,12 @@ afterEach(() => {
 async function startNode(namespace: string): Promise<Announcer> {
   const networkNamespace = namespacePath(namespace);
   const announcer = new Announcer({
-    open: (options) => openPacketSocket({ ...options, networkNamespace }),
+    open: (options) => openAnsweringSocket({ ...options, networkNamespace }),
     clock: systemClock,
     random: Math.random,
     log: createLogger({ component: namespace, level: 'silent' }),
     metrics: arpMetrics(new Registry()),
-    right: { holds: () => true },
+    right: { holds: () => true, until: () => Number.POSITIVE_INFINITY },
     excluded: /^$/,
   });
   const watch = await watchInterfaces({

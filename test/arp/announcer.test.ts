@@ -1,7 +1,8 @@
 // Announcers on a virtual wire and a virtual clock: who answers for what, on which interfaces, and when.
 import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Announcer } from '../../src/arp/announcer.ts';
+import { Announcer, type RightToAnswer } from '../../src/arp/announcer.ts';
+import { answeringInTypeScript } from '../../src/arp/answering-in-typescript.ts';
 import type { InterfaceChoice } from '../../src/arp/election.ts';
 import { arpMetrics } from '../../src/arp/metrics.ts';
 import { candidateNodes, ownedAddresses } from '../../src/arp/ownership.ts';
@@ -11,7 +12,7 @@ import { type Mac, macAt } from '../../src/net/mac.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import type { OpenPacketSocket } from '../../src/sockets/packet-socket.ts';
 import { VirtualWire } from '../../src/sockets/virtual-wire.ts';
-import { AskingHost } from './asking-host.ts';
+import { AskingHost, arpRequest } from './asking-host.ts';
 import { networkInterface } from './network-interface.ts';
 
 const FOUR = ip('192.0.2.10') as Ipv4; // written in IPv4
@@ -55,11 +56,13 @@ async function sentWithin(duration: number, wire = lan): Promise<[number, string
 const everywhere = (...addresses: Ip[]) =>
   new Map<Ip, InterfaceChoice>(addresses.map((each) => [each, 'all']));
 
-function makeAnnouncer(open: OpenPacketSocket, holds: (address: Ip) => boolean = () => true) {
+const ALWAYS: RightToAnswer = { holds: () => true, until: () => Number.POSITIVE_INFINITY };
+
+function makeAnnouncer(open: OpenPacketSocket, right = ALWAYS) {
   const registry = new Registry();
   const logged: { level: number; msg: string; interface?: string; error?: string }[] = [];
   const announcer = new Announcer({
-    open,
+    open: answeringInTypeScript(open, clock),
     clock,
     random: () => 0.5,
     log: createLogger({
@@ -68,7 +71,7 @@ function makeAnnouncer(open: OpenPacketSocket, holds: (address: Ip) => boolean =
       destination: { write: (line) => void logged.push(JSON.parse(line)) },
     }),
     metrics: arpMetrics(registry),
-    right: { holds },
+    right,
     excluded: /^cni/,
   });
   const values = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values ?? [];
@@ -133,7 +136,10 @@ describe('an announcer', () => {
   });
 
   it('counts what it does not answer by the reason', async () => {
-    const { announcer, values } = makeAnnouncer(lan.port('eth0').open, (address) => address !== SIX);
+    const { announcer, values } = makeAnnouncer(lan.port('eth0').open, {
+      ...ALWAYS,
+      holds: (address) => address !== SIX,
+    });
     announcer.setInterfaces([ETH0]);
     announcer.reconcile(
       new Map<Ip, InterfaceChoice>([
@@ -154,23 +160,68 @@ describe('an announcer', () => {
     });
   });
 
-  it('asks for its right at the moment of each frame', async () => {
-    const rights = new Set<Ip>([FOUR]);
-    const { announcer } = makeAnnouncer(lan.port('eth0').open, (address) => rights.has(address));
+  it('answers and announces no longer than its right, unless it is renewed', async () => {
+    const until = new Map<Ip, number>([[FOUR, 500]]);
+    const { announcer } = makeAnnouncer(lan.port('eth0').open, {
+      holds: (address) => until.has(address),
+      until: (address) => until.get(address) ?? 0,
+    });
     announcer.setInterfaces([ETH0]);
     announcer.reconcile(everywhere(FOUR, SIX));
     expect(await answersTo(FOUR)).toEqual([MAC]);
     expect(await answersTo(SIX)).toEqual([]);
+    await clock.advance(400);
+    until.set(FOUR, 900);
+    announcer.renew();
+    await clock.advance(400);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    await clock.advance(90);
     host.ask(FOUR); // the frame is under way when the right ends
-    rights.delete(FOUR);
-    await settled();
-    expect(host.answers).toEqual([]);
-    rights.add(SIX);
-    expect(await answersTo(SIX)).toEqual([MAC]);
+    await clock.advance(10);
+    expect(await answersTo(FOUR)).toEqual([]);
     host.heard.length = 0;
-    rights.clear();
     await clock.advance(200_000);
     expect(host.heard).toEqual([]);
+  });
+
+  it('announces anew what it may answer for again, and falls silent with a right that is taken back', async () => {
+    const rights = new Set<Ip>([FOUR]);
+    const { announcer } = makeAnnouncer(lan.port('eth0').open, {
+      ...ALWAYS,
+      holds: (address) => rights.has(address),
+    });
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(FOUR, SIX));
+    await clock.advance(10_000);
+    rights.add(SIX);
+    rights.delete(FOUR);
+    host.ask(FOUR); // under way when the right is taken back
+    const before = lan.frames.length;
+    announcer.renew([FOUR, SIX]);
+    await settled();
+    expect(lan.frames.slice(before).map(({ protocol }) => protocol)).toEqual(['ndp', 'ndp']);
+    expect(host.answers).toEqual([]);
+    expect(await answersTo(SIX)).toEqual([MAC]);
+    const told = lan.frames.length;
+    announcer.renew();
+    expect(lan.frames).toHaveLength(told);
+  });
+
+  it('counts other hosts that speak for an address of ours', async () => {
+    const { announcer, values } = makeAnnouncer(lan.port('eth0').open);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(
+      new Map<Ip, InterfaceChoice>([
+        [FOUR, 'all'],
+        [ip('192.0.2.12'), new Set(['eth1'])],
+      ]),
+    );
+    for (const senderIp of [FOUR, ip('192.0.2.12') as Ipv4]) // written in IPv4
+      host.send('arp', arpRequest(FOUR, { senderIp, senderMac: OTHER_MAC, source: OTHER_MAC }));
+    await settled();
+    expect(await values('fairlead_arp_foreign_claims_total')).toMatchObject([
+      { labels: { protocol: 'arp' }, value: 1 },
+    ]);
   });
 });
 

@@ -58,6 +58,11 @@ export class AskingHost {
     else this.send('arp', arpRequest(address as Ipv4)); // it has none
   }
 
+  close(): void {
+    this.#sockets.arp.close();
+    this.#sockets.ndp.close();
+  }
+
   /** Who answered what was asked last, by MAC address. */
   get answers(): Mac[] {
     return this.heard.filter(isAnswer).map(({ source }) => source);
