@@ -49,14 +49,23 @@ export function ndpLike(addresses: readonly Ip[], own: Mac): fc.Arbitrary<Uint8A
     '01:00:00:00:00:01' as Mac,
   ); // as such
   const whole = fc
-    .record({ target, source, mac, advertises: fc.boolean(), flags: fc.integer({ min: 0, max: 255 }) })
-    .map(({ target: asked, source: senderIp, mac: senderMac, advertises, flags }) => {
+    .record({
+      target,
+      source,
+      mac,
+      advertises: fc.boolean(),
+      flags: fc.integer({ min: 0, max: 255 }),
+      // In units of eight bytes, of which the option has one.
+      optionSize: fc.oneof({ weight: 4, arbitrary: fc.constant(1) }, fc.constantFrom(0, 2)),
+    })
+    .map(({ target: asked, source: senderIp, mac: senderMac, advertises, flags, optionSize }) => {
       const frame = solicitation(asked, { senderIp, senderMac, destination: own });
       if (advertises) {
         frame[54] = 136;
         frame[58] = flags;
         if (frame.length > 78) frame[78] = 2;
       }
+      if (frame.length > 79) frame[79] = optionSize;
       return frame;
     });
   // Spoilt, most have a wrong checksum: half get it right again.
