@@ -42,6 +42,8 @@ async function announce(addresses: number): Promise<void> {
       until: () => (leased ? systemClock.now() + LEASE : Number.POSITIVE_INFINITY),
     },
     excluded: /^lo$/,
+    onConflict: 'keep',
+    tellConflict: () => {},
   });
   await watchInterfaces({
     open: openNetlinkSocket,

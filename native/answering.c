@@ -21,8 +21,8 @@ enum {
   FIRST_SLOTS = 64,   /* a power of two */
   CLAIMS_A_WINDOW = 32,
 };
-/* Nanoseconds. An address is told of once in a window, and few addresses: a storm of forged frames wakes nobody. */
-static const int64_t CLAIM_WINDOW = 50 * 1000 * 1000;
+/* Nanoseconds. Each address is told of once in its window, and few in the other: a storm of forged frames wakes nobody. */
+static const int64_t ADDRESS_WINDOW = 15 * 1000 * 1000, CLAIM_WINDOW = 50 * 1000 * 1000;
 
 typedef struct {
   Address address;
@@ -165,7 +165,7 @@ static bool is_worth_telling(Answering *answering, Slot *slot) {
     answering->window = time;
     answering->told = 0;
   }
-  if (answering->told >= CLAIMS_A_WINDOW || time < slot->told + CLAIM_WINDOW) return false;
+  if (answering->told >= CLAIMS_A_WINDOW || time < slot->told + ADDRESS_WINDOW) return false;
   slot->told = time;
   answering->told++;
   return true;

@@ -24,6 +24,11 @@ export class AnnouncementSchedule {
   readonly #announce: (address: Ip) => void;
   readonly #plans = new Map<Ip, Plan>();
   #timer: Timer | undefined;
+  /** When the timer runs out. */
+  #wakes = Number.POSITIVE_INFINITY;
+  #budget = ADDRESSES_A_TICK;
+  /** When the budget was last filled. */
+  #filled = Number.NEGATIVE_INFINITY;
 
   constructor(options: { clock: Clock; random: Random; announce: (address: Ip) => void }) {
     this.#clock = options.clock;
@@ -33,9 +38,16 @@ export class AnnouncementSchedule {
 
   /** Starts over with the first round, now. */
   start(addresses: Iterable<Ip>): void {
-    const due = this.#clock.now();
-    for (const address of addresses) this.#plans.set(address, { round: 0, due });
-    this.#run();
+    const now = this.#clock.now();
+    this.#fill(now);
+    let next = Number.POSITIVE_INFINITY;
+    for (const address of addresses) {
+      const plan = { round: 0, due: now };
+      this.#plans.set(address, plan);
+      if (this.#budget > 0) this.#round(address, plan, now);
+      next = Math.min(next, plan.due);
+    }
+    this.#wakeAt(next, now);
   }
 
   stop(address: Ip): void {
@@ -48,20 +60,35 @@ export class AnnouncementSchedule {
   }
 
   #run(): void {
-    this.#timer?.cancel();
     const now = this.#clock.now();
-    let budget = ADDRESSES_A_TICK;
+    this.#wakes = Number.POSITIVE_INFINITY;
+    this.#fill(now);
     let next = Number.POSITIVE_INFINITY;
     for (const [address, plan] of this.#plans) {
-      if (plan.due <= now && budget > 0) {
-        budget--;
-        this.#announce(address);
-        plan.round++;
-        plan.due = now + (plan.round < ROUNDS ? ROUND : REFRESH * (0.75 + this.#random() / 2));
-      }
+      if (plan.due <= now && this.#budget > 0) this.#round(address, plan, now);
       next = Math.min(next, plan.due);
     }
-    if (next === Number.POSITIVE_INFINITY) return;
-    this.#timer = this.#clock.setTimer(Math.max(TICK, next - now), () => this.#run());
+    this.#wakeAt(next, now);
+  }
+
+  #round(address: Ip, plan: Plan, now: number): void {
+    this.#budget--;
+    this.#announce(address);
+    plan.round++;
+    plan.due = now + (plan.round < ROUNDS ? ROUND : REFRESH * (0.75 + this.#random() / 2));
+  }
+
+  #fill(now: number): void {
+    if (now < this.#filled + TICK) return;
+    this.#filled = now;
+    this.#budget = ADDRESSES_A_TICK;
+  }
+
+  #wakeAt(time: number, now: number): void {
+    const at = Math.max(time, now + TICK);
+    if (at >= this.#wakes) return;
+    this.#timer?.cancel();
+    this.#wakes = at;
+    this.#timer = this.#clock.setTimer(at - now, () => this.#run());
   }
 }

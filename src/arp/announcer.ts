@@ -3,7 +3,8 @@ import type { Clock, Random, Timer } from '../clock/clock.ts';
 import { familyOf, type Ip } from '../net/address.ts';
 import type { NetworkInterface } from '../netlink/rtnetlink.ts';
 import type { Logger } from '../observe/logger.ts';
-import type { OpenAnsweringSocket } from '../sockets/answering-socket.ts';
+import type { OpenAnsweringSocket, Refusal } from '../sockets/answering-socket.ts';
+import { AddressChecks, type Conflict, type ConflictPolicy } from './address-checks.ts';
 import { AnnouncementSchedule } from './announcement-schedule.ts';
 import type { InterfaceChoice } from './election.ts';
 import { type EligibleInterface, eligibleInterfaces } from './eligible-interfaces.ts';
@@ -36,12 +37,17 @@ export interface AnnouncerOptions {
   readonly right: RightToAnswer;
   /** Names of interfaces that are never used. */
   readonly excluded: RegExp;
+  /** What to do about an address that another host has, too. */
+  readonly onConflict: ConflictPolicy;
+  /** Another host has this address, too; or has no more. */
+  readonly tellConflict: (address: Ip, conflict: Conflict | undefined) => void;
 }
 
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #opened = new Map<string, Opened>();
   readonly #schedule: AnnouncementSchedule;
+  readonly #checks: AddressChecks;
   #addresses: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   /** Until when the right to each was told to the sockets. */
   readonly #rights = new Map<Ip, number>();
@@ -58,6 +64,15 @@ export class Announcer {
       random,
       announce: (address) => this.#announce(address),
     });
+    this.#checks = new AddressChecks({
+      clock,
+      random,
+      policy: options.onConflict,
+      ask: (address) => this.#each(address, (responder) => responder.ask(address)),
+      defend: (address) => this.#announce(address),
+      onChange: (address) => this.#onChecked(address),
+      onConflict: (address, conflict) => this.#onConflict(address, conflict),
+    });
   }
 
   /** Takes the interfaces as they are now: opens, closes, and announces anew where one is new or has another MAC. */
@@ -73,24 +88,31 @@ export class Announcer {
     this.#open();
   }
 
-  /** From now on exactly these are answered: new ones are announced, the others fall silent at once. */
-  reconcile(addresses: ReadonlyMap<Ip, InterfaceChoice>): void {
+  /**
+   * From now on exactly these are answered: the others fall silent at once; new ones are asked for, and announced when
+   * nobody else has them. `isFirstUse`: whether no node has had the address before, and it is asked for longer.
+   */
+  reconcile(
+    addresses: ReadonlyMap<Ip, InterfaceChoice>,
+    isFirstUse: (address: Ip) => boolean = () => false,
+  ): void {
     const before = this.#addresses;
     this.#addresses = addresses;
     for (const [address, choice] of before) {
       if (addresses.has(address)) continue;
       this.#rights.delete(address);
       this.#schedule.stop(address);
+      this.#checks.end(address);
       for (const { responder } of this.#opened.values()) {
         responder.forget(address);
         if (allows(choice, responder.interface.name)) responder.leave(address);
       }
     }
-    const gained: Ip[] = [];
+    const widened: Ip[] = [];
     for (const [address, choice] of addresses) {
       const known = before.get(address);
+      let isWider = false;
       if (known === undefined) this.#rights.set(address, this.#right(address));
-      let isNew = known === undefined;
       for (const { responder } of this.#opened.values()) {
         const { name } = responder.interface;
         const did = known !== undefined && allows(known, name);
@@ -98,37 +120,77 @@ export class Announcer {
         if (known !== undefined && did === does) continue;
         this.#apply(responder, address, choice);
         if (did) responder.leave(address);
-        if (does) isNew = true;
+        if (does) isWider = true;
       }
-      if (isNew) gained.push(address);
+      if (known === undefined) this.#begin(address, isFirstUse(address));
+      else if (isWider) widened.push(address);
     }
     this.#count();
-    if (gained.length > 0) this.#schedule.start(gained);
+    this.#spread(widened);
   }
 
   /** Asks anew what the rights to these addresses, or all, are; those that come back are announced again. */
   renew(addresses: Iterable<Ip> = this.#addresses.keys()): void {
     const now = this.#options.clock.now();
-    const back: Ip[] = [];
     for (const address of addresses) {
-      const choice = this.#addresses.get(address);
-      const before = this.#rights.get(address) ?? 0;
+      const before = this.#rights.get(address);
       const until = this.#right(address);
-      if (!choice || until === before) continue;
+      if (before === undefined || until === before) continue;
       this.#rights.set(address, until);
-      for (const { responder } of this.#opened.values())
-        if (allows(choice, responder.interface.name)) responder.answer(address, until);
-      if (before <= now && until > now) back.push(address);
+      if (until <= now) this.#checks.end(address);
+      else if (before <= now) this.#begin(address, false);
+      this.#tell(address);
     }
-    if (back.length > 0) this.#schedule.start(back);
   }
 
   /** Falls silent. */
   close(): void {
     this.#schedule.close();
+    this.#checks.close();
     this.#retry?.cancel();
     this.#addresses = new Map();
     for (const name of this.#opened.keys()) this.#close(name);
+  }
+
+  /** Has the address checked, if it is ours to answer for. */
+  #begin(address: Ip, isFirstUse: boolean): void {
+    if ((this.#rights.get(address) ?? 0) <= this.#options.clock.now()) return;
+    this.#checks.begin(address, isFirstUse ? 'first use' : 'takeover');
+  }
+
+  #onChecked(address: Ip): void {
+    this.#tell(address);
+    if (this.#checks.mayAnswer(address) === 'yes') this.#schedule.start([address]);
+    else this.#schedule.stop(address);
+  }
+
+  /** Announces on an interface that is new what is answered for already, and asks there, too, who else has it. */
+  #spread(addresses: readonly Ip[]): void {
+    const answered = addresses.filter((address) => this.#checks.mayAnswer(address) === 'yes');
+    this.#schedule.start(answered);
+    for (const address of answered) this.#checks.begin(address, 'confirm');
+  }
+
+  /** Tells every interface that the address is on until when it may answer for it. */
+  #tell(address: Ip): void {
+    const { until, refusal } = this.#answer(address);
+    this.#each(address, (responder) => responder.answer(address, until, refusal));
+  }
+
+  #answer(address: Ip): { until: number; refusal: Refusal } {
+    const until = this.#rights.get(address) ?? 0;
+    const verdict = this.#checks.mayAnswer(address);
+    if (verdict === 'yes' || until <= this.#options.clock.now())
+      return { until, refusal: 'no right to answer' };
+    return { until: 0, refusal: verdict };
+  }
+
+  /** Every open interface that the address is on. */
+  #each(address: Ip, act: (responder: Responder) => void): void {
+    const choice = this.#addresses.get(address);
+    if (choice === undefined) return;
+    for (const { responder } of this.#opened.values())
+      if (allows(choice, responder.interface.name)) act(responder);
   }
 
   #right(address: Ip): number {
@@ -156,7 +218,7 @@ export class Announcer {
       log.info({ interface: each.name, mac: each.mac }, 'announcing on an interface');
       for (const [address, choice] of this.#addresses) this.#apply(responder, address, choice);
       const chosen = [...this.#addresses].filter(([, choice]) => allows(choice, each.name));
-      this.#schedule.start(chosen.map(([address]) => address));
+      this.#spread(chosen.map(([address]) => address));
     } catch (error) {
       this.#complain(each.name, 'cannot announce on an interface', error);
       this.#openLater();
@@ -173,10 +235,11 @@ export class Announcer {
   /** Where a group cannot be joined, the other addresses are answered all the same. */
   #apply(responder: Responder, address: Ip, choice: InterfaceChoice): void {
     if (!allows(choice, responder.interface.name)) {
-      responder.refuse(address);
+      responder.answer(address, 0, 'wrong interface');
       return;
     }
-    responder.answer(address, this.#rights.get(address) ?? 0);
+    const { until, refusal } = this.#answer(address);
+    responder.answer(address, until, refusal);
     try {
       responder.join(address);
     } catch (error) {
@@ -205,18 +268,33 @@ export class Announcer {
   }
 
   #announce(address: Ip): void {
-    const choice = this.#addresses.get(address);
-    const protocol = familyOf(address) === 'IPv4' ? 'arp' : 'ndp';
-    for (const { responder } of this.#opened.values()) {
-      if (choice && allows(choice, responder.interface.name))
-        this.#options.metrics.gratuitous.inc({ protocol }, responder.announce(address));
-    }
+    const protocol = protocolOf(address);
+    this.#each(address, (responder) =>
+      this.#options.metrics.gratuitous.inc({ protocol }, responder.announce(address)),
+    );
   }
 
-  #onClaim({ address }: Claim, name: string): void {
+  #onClaim({ address, mac }: Claim, interfaceName: string): void {
     const choice = this.#addresses.get(address);
-    const protocol = familyOf(address) === 'IPv4' ? 'arp' : 'ndp';
-    if (choice && allows(choice, name)) this.#options.metrics.claims.inc({ protocol });
+    // Two interfaces of one node may be on one link: each hears the other answer.
+    const isOurs = [...this.#eligible.values()].some((each) => each.mac === mac);
+    if (!choice || !allows(choice, interfaceName) || isOurs) return;
+    this.#options.metrics.claims.inc({ protocol: protocolOf(address) });
+    this.#checks.claim(address, { mac, interfaceName });
+  }
+
+  #onConflict(address: Ip, conflict: Conflict | undefined): void {
+    const { log, metrics, tellConflict } = this.#options;
+    const family = familyOf(address);
+    if (conflict) {
+      metrics.conflicts.inc({ family });
+      log.warn(
+        { address, mac: conflict.mac, interface: conflict.interfaceName },
+        'another host has this address',
+      );
+    } else log.info({ address }, 'no other host has this address any more');
+    metrics.inConflict.inc({ family }, conflict ? 1 : -1);
+    tellConflict(address, conflict);
   }
 
   #count(): void {
@@ -229,4 +307,8 @@ export class Announcer {
 
 function allows(choice: InterfaceChoice, name: string): boolean {
   return choice === 'all' || choice.has(name);
+}
+
+function protocolOf(address: Ip): 'arp' | 'ndp' {
+  return familyOf(address) === 'IPv4' ? 'arp' : 'ndp';
 }

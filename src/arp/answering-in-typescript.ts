@@ -16,7 +16,7 @@ import type { Malformed } from './frame-drop.ts';
 import { answerTo, parseNdp } from './ndp-frame.ts';
 
 /** Milliseconds: native/answering.c. */
-const CLAIM_WINDOW = 50;
+const ADDRESS_WINDOW = 15;
 const NOBODY = ip('0.0.0.0') as Ipv4; // written in IPv4
 
 interface Entry {
@@ -61,7 +61,7 @@ export function answeringInTypeScript(open: OpenPacketSocket, clock: Clock): Ope
     };
     const tell = (address: Ip, frame: Uint8Array) => {
       const entry = entries.get(address);
-      if (!entry || clock.now() < entry.told + CLAIM_WINDOW) return;
+      if (!entry || clock.now() < entry.told + ADDRESS_WINDOW) return;
       entry.told = clock.now();
       onClaim(frame);
     };

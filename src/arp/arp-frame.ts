@@ -1,5 +1,5 @@
 // ARP over Ethernet (RFC 826, RFC 5227), from whole frames to values and back.
-import { fromBytes, type Ipv4, toBytes } from '../net/address.ts';
+import { fromBytes, type Ipv4, ip, toBytes } from '../net/address.ts';
 import { BROADCAST, type Mac, macAt, macBytes, UNSPECIFIED_MAC } from '../net/mac.ts';
 import type { Malformed } from './frame-drop.ts';
 
@@ -8,6 +8,7 @@ const ETHERTYPE_ARP = 0x0806;
 const ARP_BODY = 28;
 /** Ethernet's shortest frame, without its check sum. */
 const SHORTEST_FRAME = 60;
+const NOBODY = ip('0.0.0.0') as Ipv4; // written in IPv4
 
 export interface ArpFrame {
   readonly kind: 'arp';
@@ -87,4 +88,17 @@ export function gratuitousArp(address: Ipv4, mac: Mac): Uint8Array[] {
     buildArp({ ...both, operation: 'request', targetMac: UNSPECIFIED_MAC }),
     buildArp({ ...both, operation: 'reply', targetMac: mac }),
   ];
+}
+
+/** Asks whether anybody has the address, without touching any cache (RFC 5227 §1.1, §2.1.1). */
+export function arpProbe(address: Ipv4, mac: Mac): Uint8Array {
+  return buildArp({
+    operation: 'request',
+    destination: BROADCAST,
+    source: mac,
+    senderMac: mac,
+    senderIp: NOBODY,
+    targetMac: UNSPECIFIED_MAC,
+    targetIp: address,
+  });
 }

@@ -6,6 +6,8 @@ export interface ArpMetrics {
   readonly gratuitous: Counter<'protocol'>;
   readonly claims: Counter<'protocol'>;
   readonly owned: Gauge<'family'>;
+  readonly inConflict: Gauge<'family'>;
+  readonly conflicts: Counter<'family'>;
   /** Adds to the figures what a socket counts, from now until what it returns is called. */
   follow(counts: () => AnswerCounts): () => void;
 }
@@ -27,6 +29,8 @@ export function arpMetrics(registry: Registry): ArpMetrics {
   };
   const counter = <L extends string>(name: string, help: string, label: L) =>
     new Counter({ name: `fairlead_arp_${name}_total`, help, labelNames: [label], registers, collect });
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name: `fairlead_arp_${name}`, help, labelNames: ['family'] as const, registers });
   const received = counter('frames_received', 'ARP and NDP frames heard', 'protocol');
   const answered = counter('answers_sent', 'Requests answered', 'protocol');
   const dropped = counter(
@@ -44,12 +48,9 @@ export function arpMetrics(registry: Registry): ArpMetrics {
   return {
     gratuitous: counter('gratuitous_frames_sent', 'Frames sent unasked', 'protocol'),
     claims: counter('foreign_claims', 'Times another host was heard to speak for our address', 'protocol'),
-    owned: new Gauge({
-      name: 'fairlead_arp_addresses_owned',
-      help: 'Addresses that this node announces',
-      labelNames: ['family'],
-      registers,
-    }),
+    owned: gauge('addresses_owned', 'Addresses that this node announces, or would but for a conflict'),
+    inConflict: gauge('addresses_in_conflict', 'Of those, addresses that another host has, too'),
+    conflicts: counter('conflicts', 'Times an address was found with another host', 'family'),
     follow(counts) {
       followed.set(counts, counts());
       return () => {

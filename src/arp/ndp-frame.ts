@@ -1,6 +1,6 @@
 // Neighbour solicitations and advertisements over Ethernet (RFC 4861 §4.3, §4.4), from whole frames and back.
 import { fromBytes, type Ipv6, ip, toBytes } from '../net/address.ts';
-import { type Mac, macAt, macBytes, multicastMac } from '../net/mac.ts';
+import { type Mac, macAt, macBytes, multicastMac, solicitedNodeGroup } from '../net/mac.ts';
 import type { Malformed } from './frame-drop.ts';
 
 const ETHERNET_HEADER = 14;
@@ -130,6 +130,21 @@ export function unsolicited(address: Ipv6, mac: Mac): Uint8Array[] {
       solicited: false,
       override: true,
     }),
+  );
+}
+
+/** Asks whether anybody has the address (RFC 4862 §5.4.2). */
+export function addressCheck(address: Ipv6, mac: Mac): Uint8Array {
+  const group = solicitedNodeGroup(address);
+  return buildSolicitation(
+    {
+      source: mac,
+      destination: multicastMac(group),
+      senderIp: UNSPECIFIED,
+      targetIp: address,
+      senderMac: undefined,
+    },
+    group,
   );
 }
 

@@ -1,10 +1,15 @@
 // One interface's answers: the table of the socket that gives them, the groups that it hears, and what it says unasked.
 import { familyOf, type Ip, type Ipv4, type Ipv6 } from '../net/address.ts';
 import { type Mac, solicitedNodeGroup } from '../net/mac.ts';
-import type { AnswerCounts, AnsweringSocket, OpenAnsweringSocket } from '../sockets/answering-socket.ts';
-import { gratuitousArp, parseArp } from './arp-frame.ts';
+import type {
+  AnswerCounts,
+  AnsweringSocket,
+  OpenAnsweringSocket,
+  Refusal,
+} from '../sockets/answering-socket.ts';
+import { arpProbe, gratuitousArp, parseArp } from './arp-frame.ts';
 import type { EligibleInterface } from './eligible-interfaces.ts';
-import { parseNdp, unsolicited } from './ndp-frame.ts';
+import { addressCheck, parseNdp, unsolicited } from './ndp-frame.ts';
 
 /** Another host says that it has an address, or asks whether it may have it. */
 export interface Claim {
@@ -41,13 +46,8 @@ export class Responder {
   }
 
   /** Answers for the address while the time is before `until`: AnsweringSocket.set. */
-  answer(address: Ip, until: number): void {
-    this.#socket.set(address, until, 'no right to answer');
-  }
-
-  /** Knows the address, and does not answer for it, because another interface does. */
-  refuse(address: Ip): void {
-    this.#socket.set(address, 0, 'wrong interface');
+  answer(address: Ip, until: number, refusal: Refusal): void {
+    this.#socket.set(address, until, refusal);
   }
 
   forget(address: Ip): void {
@@ -78,6 +78,17 @@ export class Responder {
     const isIpv4 = familyOf(address) === 'IPv4';
     const frames = isIpv4 ? gratuitousArp(address as Ipv4, mac) : unsolicited(address as Ipv6, mac); // by its family
     return frames.filter((frame) => this.#socket.announce(address, frame)).length;
+  }
+
+  /** Asks everybody on the link whether they have the address, without claiming it. */
+  ask(address: Ip): void {
+    const { mac } = this.interface;
+    const isIpv4 = familyOf(address) === 'IPv4';
+    try {
+      this.#socket.send(isIpv4 ? arpProbe(address as Ipv4, mac) : addressCheck(address as Ipv6, mac)); // by its family
+    } catch {
+      // ENETDOWN, ENOBUFS: the frame is lost, as frames are.
+    }
   }
 
   counts(): AnswerCounts {

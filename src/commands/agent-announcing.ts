@@ -2,10 +2,12 @@
 import { type Advertisement, readAdvertisement } from '../api/advertisement.ts';
 import { checkPools } from '../api/pool.ts';
 import type { ServiceClasses } from '../api/service.ts';
+import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { type AnnouncedPool, announcedAddresses } from '../arp/announced-addresses.ts';
 import { Announcer } from '../arp/announcer.ts';
 import type { InterfaceChoice } from '../arp/election.ts';
 import { arpMetrics } from '../arp/metrics.ts';
+import { NewAddresses } from '../arp/new-addresses.ts';
 import { candidateNodes, ownedAddresses } from '../arp/ownership.ts';
 import { systemClock } from '../clock/clock.ts';
 import type { KubeObject, ServiceObject } from '../kube/objects.ts';
@@ -15,12 +17,14 @@ import type { Ip } from '../net/address.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
+import { conflictTeller } from './agent-conflicts.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface AnnouncingOptions {
   readonly nodeName: string;
   readonly classes: ServiceClasses;
   readonly excludeInterfaces: RegExp;
+  readonly onConflict: ConflictPolicy;
 }
 
 export interface AnnouncingHalf {
@@ -49,6 +53,8 @@ export async function startAnnouncing(
     metrics: arpMetrics(agent.registry),
     right: { holds: () => true, until: () => Number.POSITIVE_INFINITY },
     excluded: options.excludeInterfaces,
+    onConflict: options.onConflict,
+    tellConflict: conflictTeller(agent, services, options),
   });
   const interfaces = await watchInterfaces({
     open: openNetlinkSocket,
@@ -78,6 +84,7 @@ export async function startAnnouncing(
   });
 
   const membership = new NodeReadiness(nodes.store);
+  const newAddresses = new NewAddresses(systemClock);
   let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   const elect = () => {
@@ -88,6 +95,7 @@ export async function startAnnouncing(
       poolsOf(pools.store.values()),
       options.classes,
     );
+    newAddresses.see(wanted.keys());
     const candidates = candidateNodes(nodes.store.values(), membership);
     owned = ownedAddresses(
       wanted.values(),
@@ -100,7 +108,7 @@ export async function startAnnouncing(
     for (const address of announced.keys()) if (!now.has(address)) log.info({ address }, 'withdrawn');
     for (const address of now.keys()) if (!announced.has(address)) log.info({ address }, 'announced');
     announced = now;
-    announcer.reconcile(now);
+    announcer.reconcile(now, (address) => newAddresses.has(address));
   };
   return {
     get synced() {

@@ -1,5 +1,6 @@
 // `fairlead agent`: on one node, announces the addresses that this node owns and forwards Service traffic.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
 import { systemClock } from '../clock/clock.ts';
 import { SERVICES } from '../kube/resources.ts';
@@ -20,6 +21,7 @@ interface AgentOptions extends CommonOptions {
   readonly announce: boolean;
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
+  readonly onConflict: ConflictPolicy;
   readonly metricsBindAddress: string;
   readonly healthzBindAddress: string;
 }
@@ -37,6 +39,14 @@ export function agentCommand(): Command {
       new Option('--exclude-interfaces <regex>', 'names of interfaces never announced on')
         .argParser(regularExpression)
         .default(new RegExp(DEFAULT_EXCLUDED), DEFAULT_EXCLUDED),
+    )
+    .addOption(
+      new Option(
+        '--on-conflict <what>',
+        'an address that another host has: not announced, or announced all the same',
+      )
+        .choices(['withhold', 'keep'])
+        .default('withhold'),
     )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256')

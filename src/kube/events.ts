@@ -31,16 +31,25 @@ export class EventRecorder {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #instance: string;
+  readonly #component: string;
   readonly #last = new Map<string, string>();
   readonly #waiting = new Set<KubeObject>();
   #writers = 0;
   #count = 0;
 
-  constructor(options: { api: KubeApi; clock: Clock; log: Logger; instance: string }) {
+  /** `component`: which of our processes writes; `instance`: on which host. */
+  constructor(options: {
+    api: KubeApi;
+    clock: Clock;
+    log: Logger;
+    instance: string;
+    component?: 'controller' | 'agent';
+  }) {
     this.#api = options.api;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#instance = options.instance;
+    this.#component = options.component ?? 'controller';
   }
 
   /** Writes the event unless it is the one that was written last on this object. A failure is only logged. */
@@ -65,7 +74,7 @@ export class EventRecorder {
         namespace: namespace ?? 'default',
       },
       eventTime: now.toISOString().replace('Z', '000Z'),
-      reportingController: 'fairlead.dev/controller',
+      reportingController: `fairlead.dev/${this.#component}`,
       reportingInstance: this.#instance,
       action: text.action,
       reason: text.reason,

@@ -14,6 +14,8 @@ export const DROP_REASONS = [
   'not our address',
   'wrong interface',
   'no right to answer',
+  'being checked',
+  'address conflict',
   'send failed',
 ] as const;
 
@@ -31,7 +33,10 @@ export const ANSWER_COUNTS = [
 export type AnswerCounts = Readonly<Record<(typeof ANSWER_COUNTS)[number], number>>;
 
 /** Why requests for an address of the table are not answered, for the count. */
-export type Refusal = Extract<DropReason, 'wrong interface' | 'no right to answer'>;
+export type Refusal = Extract<
+  DropReason,
+  'wrong interface' | 'no right to answer' | 'being checked' | 'address conflict'
+>;
 
 export interface AnsweringSocketOptions {
   readonly interfaceName: string;
@@ -41,7 +46,7 @@ export interface AnsweringSocketOptions {
   readonly networkNamespace?: string;
   /**
    * A well-formed frame in which another host speaks for an address of the table, or checks whether it may use one
-   * that is not answered for. At most once in 50 ms for each address, and under a flood of them fewer.
+   * that is not answered for. At most once in 15 ms for each address, and under a flood of them fewer.
    */
   readonly onClaim: (frame: Uint8Array) => void;
   /** The socket broke (ENETDOWN, ENXIO: the interface went away); it is closed already. */

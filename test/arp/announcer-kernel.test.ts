@@ -6,6 +6,7 @@ import type { InterfaceChoice } from '../../src/arp/election.ts';
 import { arpMetrics } from '../../src/arp/metrics.ts';
 import { systemClock } from '../../src/clock/clock.ts';
 import { type Ip, ip } from '../../src/net/address.ts';
+import type { Mac } from '../../src/net/mac.ts';
 import { watchInterfaces } from '../../src/netlink/rtnetlink-watch.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { openAnsweringSocket } from '../../src/sockets/open-answering-socket.ts';
@@ -32,8 +33,10 @@ beforeAll(() => {
 });
 afterAll(() => removeNamespaces(LAN, ...HOSTS));
 
+const conflicts: [address: Ip, mac: Mac | undefined][] = [];
 const closers: (() => void)[] = [];
 afterEach(() => {
+  conflicts.length = 0;
   for (const close of closers.splice(0)) close();
   inNamespace(CLIENT, 'ip neigh flush dev eth0 nud all; true');
 });
@@ -48,6 +51,8 @@ async function startNode(namespace: string): Promise<Announcer> {
     metrics: arpMetrics(new Registry()),
     right: { holds: () => true, until: () => Number.POSITIVE_INFINITY },
     excluded: /^$/,
+    onConflict: 'withhold',
+    tellConflict: (address, conflict) => void conflicts.push([address, conflict?.mac]),
   });
   const watch = await watchInterfaces({
     open: openNetlinkSocket,
@@ -148,4 +153,33 @@ describe('a host on the link', () => {
       'ip addr del fd00::12:3456/64 dev eth0; echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad',
     );
   });
+});
+
+describe('an address that another host has', () => {
+  afterEach(() =>
+    inNamespace(CLIENT, `ip addr del ${FOUR}/24 dev eth0; ip addr del ${SIX}/64 dev eth0; true`),
+  );
+
+  it.each([
+    ['IPv4', FOUR, `ip addr add ${FOUR}/24 dev eth0`],
+    ['IPv6', SIX, `ip addr add ${SIX}/64 dev eth0 nodad`],
+  ])(
+    'is found before its first use, and used once that host has given it up (%s)',
+    async (_, address, take) => {
+      inNamespace(CLIENT, take);
+      const node = await startNode(NODE_A);
+      node.reconcile(all(address), () => true);
+      await vi.waitFor(() => expect(conflicts).toEqual([[address, macOf(CLIENT)]]), {
+        interval: 10,
+        timeout: 10_000,
+      });
+      inNamespace(CLIENT, `ip addr del ${address}/${address === FOUR ? 24 : 64} dev eth0`);
+      await vi.waitFor(() => expect(conflicts.at(-1)).toEqual([address, undefined]), {
+        interval: 10,
+        timeout: 10_000,
+      });
+      resolve(address);
+      await neighbourBecomes(address, macOf(NODE_A));
+    },
+  );
 });

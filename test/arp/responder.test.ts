@@ -49,15 +49,15 @@ const answered = async (address: Ipv4 | Ipv6) => {
 
 describe('a responder', () => {
   it('answers until the right ends, refuses for another interface, and forgets', async () => {
-    responder.answer(FOUR, 1_000);
+    responder.answer(FOUR, 1_000, 'no right to answer');
     expect(await answered(FOUR)).toBe(1);
     await clock.advance(1_000);
     expect(await answered(FOUR)).toBe(0);
-    responder.answer(FOUR, EVER);
+    responder.answer(FOUR, EVER, 'no right to answer');
     expect(await answered(FOUR)).toBe(1);
-    responder.refuse(FOUR);
+    responder.answer(FOUR, 0, 'wrong interface');
     expect(await answered(FOUR)).toBe(0);
-    responder.answer(FOUR, EVER);
+    responder.answer(FOUR, EVER, 'no right to answer');
     responder.forget(FOUR);
     expect(await answered(FOUR)).toBe(0);
     expect(responder.counts()).toMatchObject({
@@ -69,7 +69,7 @@ describe('a responder', () => {
   });
 
   it('stays in a group until the last address of it is gone', async () => {
-    responder.answer(SIX, EVER);
+    responder.answer(SIX, EVER, 'no right to answer');
     responder.join(SIX);
     responder.join(SAME_GROUP);
     responder.join(SIX); // again
@@ -89,7 +89,7 @@ describe('a responder', () => {
   });
 
   it('joins nothing for IPv4', async () => {
-    responder.answer(FOUR, EVER);
+    responder.answer(FOUR, EVER, 'no right to answer');
     responder.join(FOUR);
     responder.leave(FOUR);
     host.ask(FOUR);
@@ -98,7 +98,7 @@ describe('a responder', () => {
   });
 
   it('tells of an IPv4 address by both forms of gratuitous ARP', async () => {
-    responder.answer(FOUR, EVER);
+    responder.answer(FOUR, EVER, 'no right to answer');
     expect(responder.announce(FOUR)).toBe(2);
     await settled();
     const same = { kind: 'arp', source: MAC, destination: 'ff:ff:ff:ff:ff:ff', senderMac: MAC };
@@ -109,7 +109,7 @@ describe('a responder', () => {
   });
 
   it('tells of an IPv6 address to all nodes and routers', async () => {
-    responder.answer(SIX, EVER);
+    responder.answer(SIX, EVER, 'no right to answer');
     expect(responder.announce(SIX)).toBe(2);
     await settled();
     expect(host.heard).toMatchObject([
@@ -120,7 +120,7 @@ describe('a responder', () => {
 
   it('announces nothing that it may not answer for', async () => {
     expect(responder.announce(FOUR)).toBe(0);
-    responder.answer(FOUR, 0);
+    responder.answer(FOUR, 0, 'no right to answer');
     expect(responder.announce(FOUR)).toBe(0);
     await settled();
     expect(host.heard).toEqual([]);
@@ -128,8 +128,8 @@ describe('a responder', () => {
 
   it('tells who claims an address, or checks whether it may have one that is not answered for', async () => {
     const other = '02:00:00:00:00:66' as Mac; // written as one
-    responder.answer(FOUR, EVER);
-    responder.answer(SIX, 0);
+    responder.answer(FOUR, EVER, 'no right to answer');
+    responder.answer(SIX, 0, 'no right to answer');
     responder.join(SIX);
     host.send('arp', arpRequest(FOUR, { senderIp: FOUR, senderMac: other, source: other }));
     host.send('ndp', solicitation(SIX, { senderIp: ip('::') as Ipv6, senderMac: undefined })); // written in IPv6
@@ -139,7 +139,7 @@ describe('a responder', () => {
       { address: SIX, mac: HOST_MAC },
     ]);
     await clock.advance(100);
-    responder.answer(FOUR, 0);
+    responder.answer(FOUR, 0, 'no right to answer');
     host.send('arp', arpRequest(FOUR, { senderIp: ip('0.0.0.0') as Ipv4 })); // written in IPv4
     await settled();
     expect(claims.at(-1)).toEqual({ address: FOUR, mac: HOST_MAC });

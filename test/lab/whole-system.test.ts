@@ -1,10 +1,11 @@
 // The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cutOff, macOf, plugIn } from '../../src/lab/network.ts';
+import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { within } from '../../src/lab/waiting.ts';
 import type { Ipv4 } from '../../src/net/address.ts';
 import { addressesOf } from '../commands/cluster.ts';
+import { inNamespace } from '../sockets/netns.ts';
 import { DEADLINE, http, RunningLab, startTraffic, until } from './running-lab.ts';
 
 let lab: RunningLab;
@@ -97,6 +98,41 @@ describe('a Service of type LoadBalancer', () => {
     expect(addressesOf(await lab.objects.service('few'))).toEqual(['192.0.2.150']);
     expect((await lab.ownerOf('192.0.2.150' as Ipv4)).name).toBe('node-2');
     await lab.objects.deleteService('few');
+  });
+});
+
+describe('an address that a host outside the cluster has', () => {
+  it('is told of on the Service and not announced, until that host gives it up', async () => {
+    const taken = ['192.0.2.245/24', '2001:db8::245/64'];
+    const { name } = lab.cluster.plan.client;
+    const change = (what: 'add' | 'del') =>
+      taken.map(
+        (each) => `ip addr ${what} ${each} dev ${LAN_INTERFACE} ${each.includes(':') ? 'nodad' : ''}`,
+      );
+    inNamespace(name, change('add').join(' && '));
+    const addresses = taken.map((each) => each.split('/')[0] ?? '');
+    const spec = {
+      ipFamilyPolicy: 'RequireDualStack',
+      selector: { app: 'web' },
+      ports: [{ port: 80, targetPort: 'http' }],
+    } as const;
+    await lab.objects.createService('taken', spec, { 'fairlead.dev/load-balancer-ips': addresses.join() });
+    const events = await lab.objects.eventsOn('taken', 3);
+    expect(events.toSorted()).toEqual([
+      'Normal IPAllocated',
+      'Warning AddressConflict',
+      'Warning AddressConflict',
+    ]);
+    inNamespace(name, change('del').join(' && '));
+    expect((await lab.objects.eventsOn('taken', 5)).slice(3)).toEqual([
+      'Normal AddressConflictEnded',
+      'Normal AddressConflictEnded',
+    ]);
+    await until(
+      () => lab.client.ask(http({ host: addresses[0] ?? '' })),
+      ({ kind }) => kind === 'answered',
+    );
+    await lab.objects.deleteService('taken');
   });
 });
 
