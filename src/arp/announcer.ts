@@ -7,7 +7,7 @@ import type { OpenAnsweringSocket, Refusal } from '../sockets/answering-socket.t
 import { AddressChecks, type Conflict, type ConflictPolicy } from './address-checks.ts';
 import { AnnouncementSchedule } from './announcement-schedule.ts';
 import type { InterfaceChoice } from './election.ts';
-import { type EligibleInterface, eligibleInterfaces } from './eligible-interfaces.ts';
+import { closestInterfaces, type EligibleInterface, eligibleInterfaces } from './eligible-interfaces.ts';
 import type { ArpMetrics } from './metrics.ts';
 import { type Claim, Responder } from './responder.ts';
 
@@ -48,7 +48,11 @@ export class Announcer {
   readonly #opened = new Map<string, Opened>();
   readonly #schedule: AnnouncementSchedule;
   readonly #checks: AddressChecks;
+  /** As they were given, and as they are: on the closest interfaces, where nothing else is chosen. */
+  #given: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   #addresses: ReadonlyMap<Ip, InterfaceChoice> = new Map();
+  /** The closest interfaces to each address, until the interfaces change. */
+  readonly #closest = new Map<Ip, InterfaceChoice>();
   /** Until when the right to each was told to the sockets. */
   readonly #rights = new Map<Ip, number>();
   #eligible: ReadonlyMap<string, EligibleInterface> = new Map();
@@ -79,12 +83,14 @@ export class Announcer {
   setInterfaces(interfaces: readonly NetworkInterface[]): void {
     const eligible = eligibleInterfaces(interfaces, this.#options.excluded);
     this.#eligible = new Map(eligible.map((each) => [each.name, each]));
+    this.#closest.clear();
     for (const [name, { responder }] of this.#opened) {
       const now = this.#eligible.get(name);
       if (now && now.index === responder.interface.index && now.mac === responder.interface.mac) continue;
       this.#close(name);
       this.#options.log.info({ interface: name }, 'an interface is no longer announced on');
     }
+    this.reconcile(this.#given);
     this.#open();
   }
 
@@ -93,14 +99,19 @@ export class Announcer {
    * nobody else has them. `isFirstUse`: whether no node has had the address before, and it is asked for longer.
    */
   reconcile(
-    addresses: ReadonlyMap<Ip, InterfaceChoice>,
+    given: ReadonlyMap<Ip, InterfaceChoice>,
     isFirstUse: (address: Ip) => boolean = () => false,
   ): void {
     const before = this.#addresses;
+    const addresses = new Map(
+      Array.from(given, ([address, choice]) => [address, choice === 'all' ? this.#near(address) : choice]),
+    );
+    this.#given = given;
     this.#addresses = addresses;
     for (const [address, choice] of before) {
       if (addresses.has(address)) continue;
       this.#rights.delete(address);
+      this.#closest.delete(address);
       this.#schedule.stop(address);
       this.#checks.end(address);
       for (const { responder } of this.#opened.values()) {
@@ -129,6 +140,14 @@ export class Announcer {
     this.#spread(widened);
   }
 
+  #near(address: Ip): InterfaceChoice {
+    const known = this.#closest.get(address);
+    if (known !== undefined) return known;
+    const near = closestInterfaces(address, [...this.#eligible.values()]);
+    this.#closest.set(address, near);
+    return near;
+  }
+
   /** Asks anew what the rights to these addresses, or all, are; those that come back are announced again. */
   renew(addresses: Iterable<Ip> = this.#addresses.keys()): void {
     const now = this.#options.clock.now();
@@ -148,7 +167,7 @@ export class Announcer {
     this.#schedule.close();
     this.#checks.close();
     this.#retry?.cancel();
-    this.#addresses = new Map();
+    this.#given = this.#addresses = new Map();
     for (const name of this.#opened.keys()) this.#close(name);
   }
 

@@ -394,6 +394,21 @@ describe('interfaces', () => {
     expect(await answersTo(SIX)).toEqual([MAC]);
   });
 
+  it("on the address's own subnet are preferred, as long as there are any", async () => {
+    const near = { address: ip('192.0.2.7'), prefixLength: 24, scope: 'global' } as const;
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.setInterfaces([ETH0, { ...ETH1, addresses: [near] }]);
+    await give(announcer, everywhere(FOUR, SIX));
+    expect(await answersTo(FOUR)).toEqual([]);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+    expect(await answersTo(SIX)).toEqual([MAC]);
+    announcer.setInterfaces([{ ...ETH0, addresses: [near] }, ETH1]);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    expect(await answersTo(FOUR, beyond)).toEqual([]);
+    announcer.setInterfaces([{ ...ETH0, addresses: [near], carrier: false }, ETH1]);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+  });
+
   it('that appear are announced on with all that is there, groups included', async () => {
     const { announcer } = makeAnnouncer(twoPorts().open);
     announcer.setInterfaces([ETH0]);

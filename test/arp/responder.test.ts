@@ -31,7 +31,7 @@ beforeEach(() => {
   errors = [];
   responder = new Responder({
     open: answeringInTypeScript(port.open, clock),
-    interface: { index: 2, name: 'eth0', mac: MAC },
+    interface: { index: 2, name: 'eth0', mac: MAC, subnets: [] },
     onClaim: (claim) => void claims.push(claim),
     onError: ({ message }) => void errors.push(message),
   });
