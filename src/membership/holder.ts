@@ -1,0 +1,208 @@
+// A holder: claims addresses with the voters, and knows until when each one is its own. A pure state machine.
+import type { Ip } from '../net/address.ts';
+import { Channel, type ChannelOptions } from './channel.ts';
+import type { Body, NodeState } from './message.ts';
+import { MOST_VOTERS, majorityOf, type Roster } from './roster.ts';
+import type { Outgoing } from './voter.ts';
+
+type From<Kind extends Body['kind']> = Extract<Body, { kind: Kind }>;
+
+/** A claim on its way: others may be after the same address, so that it is not to stand half granted for long. */
+interface Attempt {
+  /** When it began, or was last known to be ours. */
+  since: number;
+  failures: number;
+  /** While it is taken back: when it is made again. */
+  pausedUntil: number;
+  /** The latest until which it was ever ours. It stays so whatever the voters say later: they are bound till then. */
+  heldUntil: number;
+}
+
+export interface HolderOptions extends ChannelOptions {
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export class Holder {
+  readonly #options: HolderOptions;
+  readonly #channels = new Map<string, Channel>();
+  readonly #wanted = new Set<Ip>();
+  /** `#wanted` without those that are paused. */
+  readonly #claimed = new Set<Ip>();
+  readonly #contended = new Set<Ip>();
+  readonly #attempts = new Map<Ip, Attempt>();
+  #majority = Number.POSITIVE_INFINITY;
+  readonly #latest = new Float64Array(MOST_VOTERS);
+  #leaving = false;
+  #reviewAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: HolderOptions) {
+    this.#options = options;
+  }
+
+  /** Grants of voters that stay count on; those of others never again. */
+  setRoster(roster: Roster): void {
+    this.#majority = majorityOf(roster);
+    const ids = new Set(roster.voters.map(({ id }) => id));
+    for (const id of this.#channels.keys()) if (!ids.has(id)) this.#channels.delete(id);
+    for (const id of ids) if (!this.#channels.has(id)) this.#channels.set(id, new Channel(this.#options));
+  }
+
+  /**
+   * From now on exactly these are claimed. Nothing may count any more on what is no longer among them: it is given
+   * back at once. While leaving, nothing new is claimed.
+   */
+  want(now: number, addresses: ReadonlySet<Ip>): void {
+    for (const address of this.#wanted) if (!addresses.has(address)) this.#giveUp(address);
+    for (const address of addresses) {
+      if (this.#wanted.has(address) || this.#leaving) continue;
+      this.#wanted.add(address);
+      this.#claimed.add(address);
+      this.#attempts.set(address, {
+        since: now,
+        failures: 0,
+        pausedUntil: now,
+        heldUntil: Number.NEGATIVE_INFINITY,
+      });
+    }
+    this.#touch();
+  }
+
+  /** Tells the voters that this node is about to stop: what others ask for is theirs. */
+  leave(): void {
+    this.#leaving = true;
+    for (const channel of this.#channels.values()) channel.hurry();
+  }
+
+  /**
+   * Until when the address is ours, on this clock: a majority of the voters gives it to nobody else before.
+   * -Infinity: it is not ours. It never shrinks while the address is wanted.
+   */
+  until(address: Ip): number {
+    const attempt = this.#attempts.get(address);
+    if (!attempt) return Number.NEGATIVE_INFINITY;
+    // The majority-th latest bound, without garbage: this is asked for thousands of addresses many times a second.
+    const latest = this.#latest.fill(Number.NEGATIVE_INFINITY);
+    for (const channel of this.#channels.values()) {
+      let bound = channel.boundUntil(address);
+      for (let i = 0; i < latest.length; i++) {
+        const other = latest[i] ?? 0;
+        if (bound <= other) continue;
+        latest[i] = bound;
+        bound = other;
+      }
+    }
+    attempt.heldUntil = Math.max(attempt.heldUntil, latest[this.#majority - 1] ?? Number.NEGATIVE_INFINITY);
+    return attempt.heldUntil;
+  }
+
+  /** While leaving: which of the wanted addresses others ask for. */
+  get contended(): ReadonlySet<Ip> {
+    return this.#contended;
+  }
+
+  get wanted(): ReadonlySet<Ip> {
+    return this.#wanted;
+  }
+
+  /** Whether a majority of the voters was heard within a lease. */
+  hasQuorum(now: number): boolean {
+    return [...this.#channels.values()].filter((channel) => channel.isHeard(now)).length >= this.#majority;
+  }
+
+  /** What a majority of the voters says of a node; undefined: it never took part, or the voters do not agree. */
+  stateOf(now: number, node: string): NodeState | undefined {
+    const count: Partial<Record<NodeState, number>> = {};
+    for (const channel of this.#channels.values()) {
+      const state = channel.stateOf(now, node);
+      if (state) count[state] = (count[state] ?? 0) + 1;
+    }
+    const { alive = 0, leaving = 0, dead = 0 } = count;
+    if (alive >= this.#majority) return 'alive';
+    if (alive + leaving >= this.#majority) return 'leaving';
+    return dead > 0 && alive + leaving + dead >= this.#majority ? 'dead' : undefined;
+  }
+
+  /** Every node that a voter ever spoke of. */
+  nodes(): Set<string> {
+    return new Set([...this.#channels.values()].flatMap((channel) => [...channel.nodes()]));
+  }
+
+  receive(now: number, from: string, body: From<'welcome' | 'ack' | 'nudge' | 'refuse'>): void {
+    const channel = this.#channels.get(from);
+    if (!channel) return;
+    switch (body.kind) {
+      case 'welcome':
+        channel.welcome(now, body);
+        return;
+      case 'ack':
+        if (channel.ack(now, body)) for (const address of body.contended) this.#contend(address);
+        return;
+      case 'nudge':
+        channel.nudge(body.token, body.count);
+        return;
+      case 'refuse':
+        channel.refuse(body.token);
+    }
+  }
+
+  /** Everything that is to be sent now. */
+  send(now: number): Outgoing[] {
+    this.#review(now);
+    const out: Outgoing[] = [];
+    for (const [to, channel] of this.#channels) {
+      const body = channel.send(now, this.#claimed, this.#leaving);
+      if (body) out.push({ to, body });
+    }
+    return out;
+  }
+
+  /** When `send` has something to say again; Infinity: never. */
+  wakeAt(): number {
+    let at = this.#attempts.size > 0 ? this.#reviewAt : Number.POSITIVE_INFINITY;
+    for (const channel of this.#channels.values()) at = Math.min(at, channel.wakeAt());
+    return at;
+  }
+
+  /** A claim that has not found a majority in time is taken back, and made again a little later, by chance not at the same time as others. */
+  #review(now: number): void {
+    if (now < this.#reviewAt) return;
+    const { patience, random } = { ...this.#options, ...this.#options.timing };
+    this.#reviewAt = now + patience / 4;
+    for (const [address, attempt] of this.#attempts) {
+      if (this.until(address) > now) {
+        attempt.since = now;
+        attempt.failures = 0;
+      } else if (!this.#claimed.has(address)) {
+        if (now < attempt.pausedUntil) continue;
+        this.#claimed.add(address);
+        attempt.since = now;
+        this.#touch();
+      } else if (now - attempt.since >= patience && this.#isHalfGranted(address)) {
+        this.#claimed.delete(address);
+        attempt.pausedUntil = now + patience * (0.2 + random() * Math.min(3, ++attempt.failures));
+        this.#touch();
+      }
+    }
+  }
+
+  #isHalfGranted(address: Ip): boolean {
+    for (const channel of this.#channels.values()) if (channel.hasGranted(address)) return true;
+    return false;
+  }
+
+  #contend(address: Ip): void {
+    if (this.#leaving && this.#wanted.has(address)) this.#contended.add(address);
+  }
+
+  #giveUp(address: Ip): void {
+    this.#wanted.delete(address);
+    this.#claimed.delete(address);
+    this.#attempts.delete(address);
+    this.#contended.delete(address);
+  }
+
+  #touch(): void {
+    for (const channel of this.#channels.values()) channel.touch();
+  }
+}

@@ -1,0 +1,349 @@
+// What members say to each other, as bytes: bounded, versioned, without trust in what arrives.
+import { fromBytes, type Ip, toBytes } from '../net/address.ts';
+import { LONGEST_NAME, MOST_VOTERS, type Roster } from './roster.ts';
+
+/** Claims an address, or gives it back. */
+export interface Change {
+  readonly address: Ip;
+  readonly wants: boolean;
+}
+
+/** What a voter thinks of a node: `leaving` says that it is about to stop, and still answers for what nobody else asks for. */
+export const NODE_STATES = ['alive', 'leaving', 'dead'] as const;
+export type NodeState = (typeof NODE_STATES)[number];
+
+export interface NodeReport {
+  readonly name: string;
+  readonly state: NodeState;
+}
+
+/** Tokens and nonces are random 64-bit numbers. */
+export type Body =
+  /** A holder asks a voter for a session. */
+  | { readonly kind: 'hello'; readonly nonce: bigint }
+  /** The session's token; it opens with the first beat that carries it. */
+  | { readonly kind: 'welcome'; readonly nonce: bigint; readonly token: bigint }
+  /** Renews everything that the voter has granted in this session, and brings it from version `base` on by `changes`. */
+  | {
+      readonly kind: 'beat';
+      readonly token: bigint;
+      readonly seq: number;
+      /** The highest `seq` of which an ack came back: whether the way back works. */
+      readonly acked: number;
+      readonly leaving: boolean;
+      readonly viewVersion: number;
+      readonly base: number;
+      readonly changes: readonly Change[];
+    }
+  | {
+      readonly kind: 'ack';
+      readonly token: bigint;
+      readonly seq: number;
+      readonly version: number;
+      /** For each change that led to `version`: whether it was granted. */
+      readonly results: readonly boolean[];
+      /** Milliseconds until the first lease that stood in the way ends. */
+      readonly retryAfter: number;
+      readonly viewVersion: number;
+      readonly view: readonly NodeReport[];
+      /** To a holder that is leaving: which of its addresses others ask for. */
+      readonly contended: readonly Ip[];
+    }
+  /** Something changed that the holder may wait for: it is to beat now. */
+  | { readonly kind: 'nudge'; readonly token: bigint; readonly count: number }
+  /** The voter knows no such session, or no longer. */
+  | { readonly kind: 'refuse'; readonly token: bigint }
+  /** To who has a newer roster: asks for it. */
+  | { readonly kind: 'behind' }
+  | { readonly kind: 'roster'; readonly roster: Roster };
+
+export interface Message {
+  readonly from: string;
+  readonly to: string;
+  /** Of the sender's roster; 0: it has none. */
+  readonly epoch: number;
+  readonly body: Body;
+}
+
+const KINDS = ['hello', 'welcome', 'beat', 'ack', 'nudge', 'refuse', 'behind', 'roster'] as const;
+
+/** Of a whole message, so that with its seal it fits into one frame of 1,280 bytes, the least that IPv6 asks for. */
+export const LONGEST_MESSAGE = 1_200;
+/** What one beat or ack carries at most, in bytes; the rest follows with the next. */
+export const CHANGES_BYTES = 540;
+export const VIEW_BYTES = 300;
+export const CONTENDED_BYTES = 200;
+/** Results fit in whatever claims fit: a bit for each, of at least 5 bytes. */
+
+export function bytesOf(address: Ip): number {
+  return address.includes(':') ? 17 : 5;
+}
+
+/** Whether a roster can be passed on; one with names so long that it cannot comes from the API server alone. */
+export function isPortable({ voters }: Roster): boolean {
+  const bytes = voters.reduce((sum, { id, host }) => sum + 4 + Buffer.byteLength(id) + bytesOf(host), 6);
+  return bytes <= LONGEST_MESSAGE - (1 + 4 + 2 * (2 + LONGEST_NAME));
+}
+
+/** Throws RangeError for what does not fit: callers keep to the bounds above. */
+export function encodeMessage({ from, to, epoch, body }: Message): Uint8Array {
+  const writer = new Writer();
+  writer.u8(KINDS.indexOf(body.kind));
+  writer.text(from);
+  writer.text(to);
+  writer.u32(epoch);
+  switch (body.kind) {
+    case 'hello':
+      writer.u64(body.nonce);
+      break;
+    case 'welcome':
+      writer.u64(body.nonce);
+      writer.u64(body.token);
+      break;
+    case 'beat':
+      writer.u64(body.token);
+      writer.u32(body.seq);
+      writer.u32(body.acked);
+      writer.u8(body.leaving ? 1 : 0);
+      writer.u32(body.viewVersion);
+      writer.u32(body.base);
+      writer.list(body.changes, ({ address, wants }) => writer.address(address, wants));
+      break;
+    case 'ack':
+      writer.u64(body.token);
+      writer.u32(body.seq);
+      writer.u32(body.version);
+      writer.bits(body.results);
+      writer.u16(body.retryAfter);
+      writer.u32(body.viewVersion);
+      writer.list(body.view, ({ name, state }) => {
+        writer.text(name);
+        writer.u8(NODE_STATES.indexOf(state));
+      });
+      writer.list(body.contended, (address) => writer.address(address, true));
+      break;
+    case 'nudge':
+      writer.u64(body.token);
+      writer.u32(body.count);
+      break;
+    case 'refuse':
+      writer.u64(body.token);
+      break;
+    case 'behind':
+      break;
+    case 'roster':
+      writer.u32(body.roster.epoch);
+      writer.list(body.roster.voters, ({ id, host, port }) => {
+        writer.text(id);
+        writer.address(host, true);
+        writer.u16(port);
+      });
+  }
+  return writer.bytes();
+}
+
+/** Undefined for anything that `encodeMessage` does not write. */
+export function decodeMessage(bytes: Uint8Array): Message | undefined {
+  if (bytes.length > LONGEST_MESSAGE) return undefined;
+  const reader = new Reader(bytes);
+  try {
+    const kind = reader.oneOf(KINDS);
+    const header = { from: reader.text(), to: reader.text(), epoch: reader.u32() };
+    const body = readBody(kind, reader);
+    return reader.atEnd ? { ...header, body } : undefined;
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof TypeError) return undefined; // past the end; not UTF-8
+    throw error;
+  }
+}
+
+function readBody(kind: Body['kind'], reader: Reader): Body {
+  switch (kind) {
+    case 'hello':
+      return { kind, nonce: reader.u64() };
+    case 'welcome':
+      return { kind, nonce: reader.u64(), token: reader.u64() };
+    case 'beat':
+      return {
+        kind,
+        token: reader.u64(),
+        seq: reader.u32(),
+        acked: reader.u32(),
+        leaving: reader.flag(),
+        viewVersion: reader.u32(),
+        base: reader.u32(),
+        changes: reader.list(() => reader.address()),
+      };
+    case 'ack':
+      return {
+        kind,
+        token: reader.u64(),
+        seq: reader.u32(),
+        version: reader.u32(),
+        results: reader.bits(),
+        retryAfter: reader.u16(),
+        viewVersion: reader.u32(),
+        view: reader.list(() => ({ name: reader.text(), state: reader.oneOf(NODE_STATES) })),
+        contended: reader.list(() => reader.address().address),
+      };
+    case 'nudge':
+      return { kind, token: reader.u64(), count: reader.u32() };
+    case 'refuse':
+      return { kind, token: reader.u64() };
+    case 'behind':
+      return { kind };
+    case 'roster': {
+      const epoch = reader.u32();
+      const voters = reader.list(() => ({
+        id: reader.text(),
+        host: reader.address().address,
+        port: reader.u16(),
+      }));
+      const ids = new Set(voters.map(({ id }) => id));
+      if (epoch === 0 || voters.length === 0 || voters.length > MOST_VOTERS || ids.size < voters.length)
+        throw new RangeError('no roster');
+      return { kind, roster: { epoch, voters } };
+    }
+  }
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+class Writer {
+  readonly #buffer = Buffer.alloc(LONGEST_MESSAGE);
+  #at = 0;
+
+  u8(value: number): void {
+    this.#at = this.#buffer.writeUInt8(value, this.#at);
+  }
+
+  u16(value: number): void {
+    this.#at = this.#buffer.writeUInt16BE(value, this.#at);
+  }
+
+  u32(value: number): void {
+    this.#at = this.#buffer.writeUInt32BE(value, this.#at);
+  }
+
+  u64(value: bigint): void {
+    this.#at = this.#buffer.writeBigUInt64BE(value, this.#at);
+  }
+
+  text(value: string): void {
+    const length = Buffer.byteLength(value);
+    if (length > LONGEST_NAME) throw new RangeError(`a name of ${length} bytes`);
+    this.u16(length);
+    if (this.#at + length > LONGEST_MESSAGE) throw new RangeError('a message too long');
+    this.#at += this.#buffer.write(value, this.#at);
+  }
+
+  address(address: Ip, flag: boolean): void {
+    const bytes = toBytes(address);
+    this.u8((flag ? 0x80 : 0) | bytes.length);
+    if (this.#at + bytes.length > LONGEST_MESSAGE) throw new RangeError('a message too long');
+    this.#buffer.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  bits(values: readonly boolean[]): void {
+    this.u16(values.length);
+    for (let i = 0; i < values.length; i += 8) {
+      let byte = 0;
+      for (let j = 0; j < 8; j++) if (values[i + j]) byte |= 1 << j;
+      this.u8(byte);
+    }
+  }
+
+  list<T>(values: readonly T[], write: (value: T) => void): void {
+    this.u16(values.length);
+    for (const value of values) write(value);
+  }
+
+  bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#at);
+  }
+}
+
+/** Every method throws RangeError for what is not there, or is not as it must be. */
+class Reader {
+  readonly #buffer: Buffer;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get atEnd(): boolean {
+    return this.#at === this.#buffer.length;
+  }
+
+  u8(): number {
+    return this.#buffer.readUInt8(this.#step(1));
+  }
+
+  u16(): number {
+    return this.#buffer.readUInt16BE(this.#step(2));
+  }
+
+  u32(): number {
+    return this.#buffer.readUInt32BE(this.#step(4));
+  }
+
+  u64(): bigint {
+    return this.#buffer.readBigUInt64BE(this.#step(8));
+  }
+
+  flag(): boolean {
+    const value = this.u8();
+    if (value > 1) throw new RangeError(`a flag of ${value}`);
+    return value === 1;
+  }
+
+  oneOf<T>(values: readonly T[]): T {
+    const value = values[this.u8()];
+    if (value === undefined) throw new RangeError('an unknown kind');
+    return value;
+  }
+
+  text(): string {
+    const length = this.u16();
+    if (length === 0 || length > LONGEST_NAME) throw new RangeError('a name of no proper length');
+    const from = this.#step(length);
+    return UTF8.decode(this.#buffer.subarray(from, from + length));
+  }
+
+  address(): Change {
+    const head = this.u8();
+    const length = head & 0x7f;
+    const from = this.#step(length);
+    return { address: fromBytes(this.#buffer.subarray(from, from + length)), wants: head >= 0x80 };
+  }
+
+  bits(): boolean[] {
+    const length = this.u16();
+    const bytes = Math.ceil(length / 8);
+    const from = this.#step(bytes);
+    const values = Array.from(
+      { length },
+      (_, i) => ((this.#buffer[from + (i >> 3)] ?? 0) & (1 << (i & 7))) !== 0,
+    );
+    const rest = length % 8;
+    if (rest > 0 && (this.#buffer[from + bytes - 1] ?? 0) >> rest !== 0)
+      throw new RangeError('bits after the end');
+    return values;
+  }
+
+  list<T>(read: () => T): T[] {
+    const length = this.u16();
+    // Each takes a byte at least: no list is longer than what is left.
+    if (length > this.#buffer.length - this.#at) throw new RangeError('a list past the end');
+    return Array.from({ length }, read);
+  }
+
+  #step(length: number): number {
+    const from = this.#at;
+    if (from + length > this.#buffer.length) throw new RangeError('past the end');
+    this.#at += length;
+    return from;
+  }
+}
