@@ -1,6 +1,6 @@
 // L2Advertisement (fairlead.dev/v1alpha1): which nodes and interfaces announce which pools' addresses.
 import type { KubeObject } from '../kube/objects.ts';
-import type { Read } from './problem.ts';
+import type { Problem, Read } from './problem.ts';
 import { Reader } from './reader.ts';
 import { matches, type Selector } from './selector.ts';
 
@@ -58,6 +58,19 @@ export function readAdvertisement(object: KubeObject): Read<Advertisement> {
   return reader.problems.length > 0
     ? { kind: 'invalid', problems: reader.problems }
     : { kind: 'valid', value: advertisement };
+}
+
+/** What is wrong with an advertisement, given the names of all pools. */
+export function advertisementProblems(object: KubeObject, pools: ReadonlySet<string>): readonly Problem[] {
+  const read = readAdvertisement(object);
+  if (read.kind === 'invalid') return read.problems;
+  const unknown = read.value.pools.filter((name) => !pools.has(name));
+  return unknown.map((name) => ({
+    object: `L2Advertisement/${object.metadata.name}`,
+    field: 'spec.ipAddressPools',
+    value: name,
+    mend: 'is no IPAddressPool; create it, or correct the name',
+  }));
 }
 
 /** Whether the advertisement speaks for the pool; one that names no pool speaks for all. */

@@ -1,6 +1,6 @@
 // IPAddressPool (fairlead.dev/v1alpha1): addresses to give out, and to whom.
 import type { KubeObject } from '../kube/objects.ts';
-import { formatRange, type Range, subtract } from '../net/range.ts';
+import { formatRange, parsePrefix, type Range, sizeOf, subtract } from '../net/range.ts';
 import { RangeIndex } from '../net/range-index.ts';
 import type { Problem, Read } from './problem.ts';
 import { Reader } from './reader.ts';
@@ -15,9 +15,20 @@ export interface AddressPool {
   readonly autoAssign: boolean;
   /** Skip IPv4 addresses that end in .0 or .255. */
   readonly avoidBuggyIPs: boolean;
+  /** Whether addresses of nodes may be given out. */
+  readonly allowNodeAddresses: boolean;
+  /** Of the free addresses the lowest is given first, or the one that was given up longest ago. */
+  readonly reuse: Reuse;
+  /** Who has an address keeps it, and nobody gets one. */
+  readonly drain: boolean;
+  /** Addresses of each family that the Services of one namespace may have here; undefined: any number. */
+  readonly maxPerNamespace?: number;
   /** Undefined: open to every Service. */
   readonly allocation?: PoolAllocation;
 }
+
+const REUSES = ['lowest', 'least-recent'] as const;
+export type Reuse = (typeof REUSES)[number];
 
 /** Whom a pool serves; an empty list asks for nothing. */
 export interface PoolAllocation {
@@ -33,6 +44,11 @@ export const POOL_FIELDS = [
   'exclude',
   'autoAssign',
   'avoidBuggyIPs',
+  'skipSubnetEnds',
+  'allowNodeAddresses',
+  'reuse',
+  'drain',
+  'maxPerNamespace',
   'serviceAllocation',
 ] as const;
 export const POOL_ALLOCATION_FIELDS = [
@@ -47,7 +63,17 @@ export function readPool(object: KubeObject): Read<AddressPool> {
   const reader = new Reader(`IPAddressPool/${name}`);
   const spec = reader.fields('spec', (object as { spec?: unknown }).spec, POOL_FIELDS);
   const addresses = reader.ranges('spec.addresses', spec.addresses);
-  const ranges = subtract(addresses, reader.ranges('spec.exclude', spec.exclude));
+  const excluded = reader.ranges('spec.exclude', spec.exclude);
+  const ends = reader.boolean('spec.skipSubnetEnds', spec.skipSubnetEnds, false)
+    ? subnetEnds(spec.addresses)
+    : [];
+  const ranges = subtract(addresses, [...excluded, ...ends]);
+  const { maxPerNamespace } = spec;
+  const most = reader.integer('spec.maxPerNamespace', maxPerNamespace, {
+    least: 0,
+    most: 2 ** 31 - 1,
+    fallback: 0,
+  });
   const allocation = readAllocation(reader, spec.serviceAllocation);
   const pool: AddressPool = {
     name,
@@ -55,6 +81,10 @@ export function readPool(object: KubeObject): Read<AddressPool> {
     ranges,
     autoAssign: reader.boolean('spec.autoAssign', spec.autoAssign, true),
     avoidBuggyIPs: reader.boolean('spec.avoidBuggyIPs', spec.avoidBuggyIPs, false),
+    allowNodeAddresses: reader.boolean('spec.allowNodeAddresses', spec.allowNodeAddresses, false),
+    reuse: reader.choice('spec.reuse', spec.reuse, REUSES, 'lowest'),
+    drain: reader.boolean('spec.drain', spec.drain, false),
+    ...(maxPerNamespace === undefined || maxPerNamespace === null ? {} : { maxPerNamespace: most }),
     ...(allocation ? { allocation } : {}),
   };
   if (reader.problems.length === 0 && ranges.length === 0) {
@@ -81,42 +111,70 @@ function readAllocation(reader: Reader, value: unknown): PoolAllocation | undefi
   };
 }
 
+/**
+ * What a subnet uses itself: of an IPv4 prefix its first and last address (RFC 1122 §3.2.1.3; a /31 has neither,
+ * RFC 3021), of an IPv6 one its first, the anycast address of its routers (RFC 4291 §2.6.1). `first-last` ranges and
+ * single addresses are no subnets.
+ */
+function subnetEnds(addresses: unknown): Range[] {
+  const ends: Range[] = [];
+  for (const text of Array.isArray(addresses) ? addresses : []) {
+    const prefix = parsePrefix(typeof text === 'string' ? text.trim() : '');
+    if (prefix.kind === 'malformed' || sizeOf(prefix.value) <= 2n) continue;
+    const { family, first, last } = prefix.value;
+    ends.push({ family, first, last: first });
+    if (family === 'IPv4') ends.push({ family, first: last, last });
+  }
+  return ends;
+}
+
 export interface CheckedPools {
-  /** In name order, no two overlapping. */
+  /** In name order, no two overlapping: a younger pool is without what an older one has. */
   readonly pools: readonly AddressPool[];
   /** What is wrong, by pool name; these pools are set aside. */
   readonly problems: ReadonlyMap<string, readonly Problem[]>;
+  /** Where an older pool has part of a pool, by the younger one's name; it serves with the rest. */
+  readonly overlaps: ReadonlyMap<string, readonly Problem[]>;
 }
 
-/** Reads all pools at once. Where two overlap the older one serves (then the first by name). */
+/** Reads all pools at once. Where two overlap the older one has what both name (then the first by name). */
 export function checkPools(objects: readonly KubeObject[]): CheckedPools {
   const problems = new Map<string, readonly Problem[]>();
+  const overlaps = new Map<string, readonly Problem[]>();
   const kept: AddressPool[] = [];
   const taken = new RangeIndex<AddressPool>();
   for (const object of [...objects].sort(byAge)) {
+    const { name } = object.metadata;
     const read = readPool(object);
-    const found = read.kind === 'invalid' ? read.problems : overlapsWith(read.value, taken);
-    if (found.length > 0) problems.set(object.metadata.name, found);
-    if (read.kind === 'invalid' || found.length > 0) continue;
-    kept.push(read.value);
-    for (const range of read.value.ranges) taken.add(range, read.value);
+    if (read.kind === 'invalid') {
+      problems.set(name, read.problems);
+      continue;
+    }
+    const clashes = read.value.ranges.flatMap((range) => taken.allOverlapping(range));
+    const found = clashes.map((clash) => overlap(name, clash));
+    const ranges = subtract(
+      read.value.ranges,
+      clashes.map(({ range }) => range),
+    );
+    if (ranges.length === 0) {
+      problems.set(name, found);
+      continue;
+    }
+    if (found.length > 0) overlaps.set(name, found);
+    const pool = { ...read.value, ranges };
+    kept.push(pool);
+    for (const range of ranges) taken.add(range, pool);
   }
-  return { pools: kept.sort((a, b) => (a.name < b.name ? -1 : 1)), problems };
+  return { pools: kept.sort((a, b) => (a.name < b.name ? -1 : 1)), problems, overlaps };
 }
 
-function overlapsWith(pool: AddressPool, older: RangeIndex<AddressPool>): Problem[] {
-  const problems: Problem[] = [];
-  for (const range of pool.ranges) {
-    const clash = older.overlapping(range);
-    if (!clash) continue;
-    problems.push({
-      object: `IPAddressPool/${pool.name}`,
-      field: 'spec.addresses',
-      value: formatRange(range),
-      mend: `overlaps ${formatRange(clash.range)} of the older pool "${clash.value.name}"; take it out of one of the two`,
-    });
-  }
-  return problems;
+function overlap(name: string, { range, value }: { range: Range; value: AddressPool }): Problem {
+  return {
+    object: `IPAddressPool/${name}`,
+    field: 'spec.addresses',
+    value: formatRange(range),
+    mend: `belongs to the older pool "${value.name}"; take it out of one of the two`,
+  };
 }
 
 function byAge({ metadata: a }: KubeObject, { metadata: b }: KubeObject): number {

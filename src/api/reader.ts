@@ -50,6 +50,13 @@ export class Reader {
     return fallback;
   }
 
+  choice<T extends string>(field: string, value: unknown, choices: readonly T[], fallback: T): T {
+    if (value === undefined || value === null) return fallback;
+    const found = choices.find((each) => each === value);
+    if (found === undefined) this.problem(field, value, `is no choice; there are ${choices.join(', ')}`);
+    return found ?? fallback;
+  }
+
   strings(field: string, value: unknown): string[] {
     return this.list(field, value, (path, element) => {
       if (typeof element === 'string' && element !== '') return element;

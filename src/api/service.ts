@@ -55,9 +55,18 @@ export function isOurs({ spec }: ServiceObject, { classes, classless }: ServiceC
 
 /** The spellings of each annotation, ours first. */
 const ANNOTATIONS = {
-  pool: ['fairlead.dev/address-pool', 'metallb.io/address-pool'],
-  addresses: ['fairlead.dev/load-balancer-ips', 'metallb.io/loadBalancerIPs', 'metallb.io/load-balancer-ips'],
-  sharingKey: ['fairlead.dev/allow-shared-ip', 'metallb.io/allow-shared-ip'],
+  pool: ['fairlead.dev/address-pool', 'metallb.io/address-pool', 'metallb.universe.tf/address-pool'],
+  addresses: [
+    'fairlead.dev/load-balancer-ips',
+    'metallb.io/loadBalancerIPs',
+    'metallb.io/load-balancer-ips',
+    'metallb.universe.tf/loadBalancerIPs',
+  ],
+  sharingKey: [
+    'fairlead.dev/allow-shared-ip',
+    'metallb.io/allow-shared-ip',
+    'metallb.universe.tf/allow-shared-ip',
+  ],
 } as const;
 
 export function readService(

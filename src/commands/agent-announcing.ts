@@ -12,6 +12,7 @@ import { candidateNodes, ownedAddresses } from '../arp/ownership.ts';
 import { systemClock } from '../clock/clock.ts';
 import type { KubeObject, ServiceObject } from '../kube/objects.ts';
 import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NODES } from '../kube/resources.ts';
+import { onSpecChange } from '../kube/spec-changes.ts';
 import { NodeReadiness } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
@@ -72,7 +73,9 @@ export async function startAnnouncing(
     stale = true;
     onChange();
   };
-  for (const { store } of [services, nodes, pools, advertisements]) store.subscribe(onInput);
+  for (const { store } of [services, nodes, advertisements]) store.subscribe(onInput);
+  // How full a pool is changes with every Service, and is nothing to an agent.
+  onSpecChange(pools.store, onInput);
   Promise.all([services, nodes, pools, advertisements].map((each) => each.synced)).then(() => {
     synced = true;
     onInput();

@@ -5,10 +5,18 @@ import type { ServiceClasses } from '../api/service.ts';
 import { systemClock } from '../clock/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
 import type { Term } from '../kube/leader-election.ts';
-import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NAMESPACES, SERVICES } from '../kube/resources.ts';
+import {
+  ADDRESS_RESERVATIONS,
+  IP_ADDRESS_POOLS,
+  L2_ADVERTISEMENTS,
+  NAMESPACES,
+  NODES,
+  SERVICES,
+} from '../kube/resources.ts';
 import { L2Provider } from '../providers/l2/l2-provider.ts';
 import { MemoryQueue } from '../queue/memory-queue.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
+import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
@@ -30,26 +38,36 @@ export async function runTerm(
   const services = process.follow(SERVICES, signal);
   const namespaces = process.follow(NAMESPACES, signal);
   const pools = process.follow(IP_ADDRESS_POOLS, signal);
+  const reservations = process.follow(ADDRESS_RESERVATIONS, signal);
+  const nodes = process.follow(NODES, signal);
   const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
 
   const queue = new MemoryQueue({ clock: systemClock, random: Math.random });
-  const provider = new L2Provider();
-  const shared = { api, provider, clock: systemClock, log, metrics };
-  const config = new Config({ ...shared, pools: pools.store, advertisements: advertisements.store });
+  const provider = new L2Provider(auditTrail(log, metrics));
+  const events = new EventRecorder({ api, clock: systemClock, log, instance: hostname() });
+  const shared = { api, provider, events, clock: systemClock, log, metrics };
+  const config = new Config({
+    ...shared,
+    pools: pools.store,
+    reservations: reservations.store,
+    advertisements: advertisements.store,
+    nodes: nodes.store,
+  });
   const reconciler = new Reconciler({
     ...shared,
     services: services.store,
     namespaces: namespaces.store,
     queue,
     classes,
-    events: new EventRecorder({ api, clock: systemClock, log, instance: hostname() }),
     onAllocation: () => config.changed(),
   });
 
   const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
   // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
-  await Promise.race([stop, Promise.all([services.synced, namespaces.synced, pools.synced])]);
+  // Nor is there anything reserved where the kind is missing.
+  const whole = [services.synced, namespaces.synced, nodes.synced, pools.synced, reservations.settled];
+  await Promise.race([stop, Promise.all(whole)]);
   if (signal.aborted) return;
   Object.assign(state, { synced: true, queue });
   log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
@@ -61,5 +79,6 @@ export async function runTerm(
     // Figures on pools are the leader's to tell.
     metrics.poolAssigned.reset();
     metrics.poolAvailable.reset();
+    metrics.poolWaiting.reset();
   }
 }

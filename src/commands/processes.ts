@@ -16,6 +16,8 @@ import { UsageError } from './usage-error.ts';
 export interface Followed<T extends KubeObject> {
   readonly store: Store<T>;
   readonly synced: Promise<void>;
+  /** Resolves then too, or when there is no such kind in the cluster. */
+  readonly settled: Promise<void>;
 }
 
 export interface Process {
@@ -59,13 +61,14 @@ export async function startProcess(
       });
       const run = reflector.run(until).finally(() => runs.delete(run));
       runs.add(run);
-      return { store, synced: reflector.synced };
+      return { store, synced: reflector.synced, settled: reflector.settled };
     },
     stopped: () => Promise.all(runs),
   };
 }
 
-async function connect(kubeconfig: string | undefined, mayWrite?: MayWrite): Promise<KubeApi> {
+/** Throws UsageError for a kubeconfig that cannot be used. */
+export async function connect(kubeconfig: string | undefined, mayWrite?: MayWrite): Promise<KubeApi> {
   try {
     return await connectKube(kubeconfig, undefined, mayWrite);
   } catch (error) {

@@ -53,6 +53,11 @@ export class Holdings {
     return this.#held.get(key)?.addresses ?? NOTHING;
   }
 
+  /** The first who came to the address of those who have it. */
+  holderOf(address: Ip): string | undefined {
+    return this.#tenancies.get(address)?.tenants.keys().next().value;
+  }
+
   /** Every address that somebody holds. */
   taken(): Iterable<Ip> {
     return this.#tenancies.keys();

@@ -6,13 +6,16 @@ export interface PoolRefusal {
   readonly pool: string;
   readonly why:
     | 'SetAside'
+    | 'Drained'
     | 'NotAutomatic'
     | 'OtherNamespaces'
     | 'OtherServices'
     | 'NoIPv4'
     | 'NoIPv6'
     | 'FullIPv4'
-    | 'FullIPv6';
+    | 'FullIPv6'
+    | 'LimitIPv4'
+    | 'LimitIPv6';
 }
 
 /** Reasons are stable, CamelCase: they become condition reasons. */
@@ -33,9 +36,13 @@ export type Refusal =
       readonly holder: string;
       readonly why: string;
     }
+  /** Kept back: `why` completes "is kept back …". */
+  | { readonly reason: 'AddressReserved'; readonly address: Ip; readonly why: string }
   /** `address`: the one that was asked for, if it was. */
   | { readonly reason: 'NoMatchingPool'; readonly pools: readonly PoolRefusal[]; readonly address?: Ip }
-  | { readonly reason: 'PoolExhausted'; readonly pools: readonly PoolRefusal[] };
+  | { readonly reason: 'PoolExhausted'; readonly pools: readonly PoolRefusal[] }
+  /** The namespace has as many addresses as it may; `address` as above. */
+  | { readonly reason: 'LimitReached'; readonly pools: readonly PoolRefusal[]; readonly address?: Ip };
 
 export type RefusalReason = Refusal['reason'];
 
@@ -47,8 +54,13 @@ export function full(family: Family): PoolRefusal['why'] {
   return family === 'IPv4' ? 'FullIPv4' : 'FullIPv6';
 }
 
+export function atLimit(family: Family): PoolRefusal['why'] {
+  return family === 'IPv4' ? 'LimitIPv4' : 'LimitIPv6';
+}
+
 const WHY: Readonly<Record<PoolRefusal['why'], string>> = {
   SetAside: 'set aside because it is not valid (see its Valid condition)',
+  Drained: 'drained and gives out nothing (drain: true)',
   NotAutomatic: 'only for Services that ask for it by name (autoAssign: false)',
   OtherNamespaces: 'for other namespaces (spec.serviceAllocation)',
   OtherServices: 'for Services with other labels (spec.serviceAllocation)',
@@ -56,6 +68,8 @@ const WHY: Readonly<Record<PoolRefusal['why'], string>> = {
   NoIPv6: 'without IPv6 addresses',
   FullIPv4: 'without a free IPv4 address',
   FullIPv6: 'without a free IPv6 address',
+  LimitIPv4: 'at the limit of IPv4 addresses for the namespace (maxPerNamespace)',
+  LimitIPv6: 'at the limit of IPv6 addresses for the namespace (maxPerNamespace)',
 };
 
 /** A readable sentence that names every pool considered. */
@@ -71,6 +85,9 @@ export function explain(refusal: Refusal): string {
         : `${refusal.address} is in the pool "${refusal.inPool}", but the Service asks for the pool "${refusal.asked}"`;
     case 'AddressInUse':
       return `${refusal.address} is held by the Service ${refusal.holder}: ${refusal.why}`;
+    case 'AddressReserved':
+      return `${refusal.address} is kept back ${refusal.why}`;
+    case 'LimitReached':
     case 'NoMatchingPool': {
       const pools = explainPools(refusal.pools);
       return refusal.address === undefined

@@ -31,8 +31,11 @@ export interface ReflectorOptions<T extends KubeObject> {
 export class Reflector<T extends KubeObject> {
   /** Resolves when the store has held a whole list for the first time. */
   readonly synced: Promise<void>;
+  /** Resolves then too, or when the server said that there is no such kind, and so no object of it. */
+  readonly settled: Promise<void>;
   readonly #options: ReflectorOptions<T>;
   readonly #resolveSynced: () => void;
+  readonly #resolveSettled: () => void;
   /** How far the store has come: a watch goes on from here. Without it, a list is due. */
   #version: string | undefined;
   #failures = 0;
@@ -44,6 +47,9 @@ export class Reflector<T extends KubeObject> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.synced = promise;
     this.#resolveSynced = resolve;
+    const settling = Promise.withResolvers<void>();
+    this.settled = Promise.race([promise, settling.promise]);
+    this.#resolveSettled = settling.resolve;
   }
 
   /** Works until `signal` aborts; no error ends it. */
@@ -136,6 +142,7 @@ export class Reflector<T extends KubeObject> {
       log[complaint.level]({ resource: kind, error: (error as Error).message }, complaint.message);
       this.#said = complaint.about;
     }
+    if (status === 404) this.#resolveSettled();
     if (VERSION_LOST.has(status)) this.#version = undefined;
     const backoff = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#failures++);
     const pause = Math.max(Math.min(retryAfter, LONGEST_WAIT), backoff * (0.5 + random() / 2));

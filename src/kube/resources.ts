@@ -66,3 +66,11 @@ export const LEASES: Resource<LeaseObject> = {
   kind: 'Lease',
   namespaced: true,
 };
+
+export const ADDRESS_RESERVATIONS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'addressreservations',
+  kind: 'AddressReservation',
+  namespaced: false,
+};

@@ -1,6 +1,6 @@
 // Which of many disjoint ranges holds an address: a sorted array, searched by halving.
 import type { Family } from './address.ts';
-import type { Range } from './range.ts';
+import { intersection, type Range } from './range.ts';
 
 interface Entry<T> {
   readonly range: Range;
@@ -23,6 +23,19 @@ export class RangeIndex<T> {
     const entries = this.#entries[family];
     const entry = entries[after(entries, address) - 1];
     return entry && address <= entry.range.last ? entry.value : undefined;
+  }
+
+  /** Every range that has an address in common with this one, as far as it reaches into it, ascending. */
+  allOverlapping(range: Range): { readonly range: Range; readonly value: T }[] {
+    const entries = this.#entries[range.family];
+    const found: Entry<T>[] = [];
+    for (let i = Math.max(0, after(entries, range.first) - 1); i < entries.length; i++) {
+      const entry = entries[i];
+      if (!entry || entry.range.first > range.last) break;
+      if (entry.range.last < range.first) continue;
+      found.push({ range: intersection(range, entry.range), value: entry.value });
+    }
+    return found;
   }
 
   /** The lowest range that has an address in common with this one. */

@@ -70,6 +70,12 @@ export function overlaps(a: Range, b: Range): boolean {
   return a.family === b.family && a.first <= b.last && b.first <= a.last;
 }
 
+/** What two ranges that overlap have in common. */
+export function intersection(a: Range, b: Range): Range {
+  const [higher, lower] = [a.first < b.first ? b : a, a.last < b.last ? a : b];
+  return { family: a.family, first: higher.first, last: lower.last };
+}
+
 /** How many addresses the range holds. */
 export function sizeOf(range: Range): bigint {
   return range.last - range.first + 1n;
@@ -85,16 +91,25 @@ export function formatRange(range: Range): string {
 export function subtract(ranges: readonly Range[], holes: readonly Range[]): Range[] {
   const cuts = merge(holes);
   const left: Range[] = [];
+  // Both ascend: what ends before one range ends before all that follow.
+  let next = 0;
   for (const range of merge(ranges)) {
-    let first = range.first;
-    for (const cut of cuts) {
-      if (cut.family !== range.family || cut.last < first || cut.first > range.last) continue;
+    let { first } = range;
+    while (cuts[next] && isBefore(cuts[next], range)) next++;
+    for (let i = next; i < cuts.length; i++) {
+      const cut = cuts[i];
+      if (!cut || cut.family !== range.family || cut.first > range.last) break;
       if (cut.first > first) left.push({ family: range.family, first, last: cut.first - 1n });
       first = cut.last + 1n;
     }
     if (first <= range.last) left.push({ family: range.family, first, last: range.last });
   }
   return left;
+}
+
+function isBefore(cut: Range | undefined, range: Range): boolean {
+  if (!cut) return false;
+  return cut.family === range.family ? cut.last < range.first : cut.family === 'IPv4';
 }
 
 function merge(ranges: readonly Range[]): Range[] {

@@ -1,31 +1,42 @@
-// Pools and advertisements: read all at once, hand the pools to the provider, and say on each what is wrong
-// with it or how full it is.
-import { readAdvertisement } from '../api/advertisement.ts';
+// Pools, reservations and advertisements: read all at once, hand what decides on addresses to the provider, and say
+// on each what is wrong with it, how full it is, or who is in its way.
+import { advertisementProblems } from '../api/advertisement.ts';
 import { type CheckedPools, checkPools } from '../api/pool.ts';
-import type { Problem } from '../api/problem.ts';
+import { type CheckedReservations, checkReservations } from '../api/reservation.ts';
 import type { Clock, Timer } from '../clock/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
 import { type KubeApi, KubeError, type Resource } from '../kube/kube-api.ts';
-import type { KubeObject } from '../kube/objects.ts';
-import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
+import type { KubeObject, NodeObject } from '../kube/objects.ts';
+import { ADDRESS_RESERVATIONS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { L2Provider } from '../providers/l2/l2-provider.ts';
-import { configPatch } from '../status/config-status.ts';
+import { type ConfigState, configPatch } from '../status/config-status.ts';
+import { poolStatements, usageEvent } from '../status/pool-conditions.ts';
+import { reservationStatements } from '../status/reservation-conditions.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
+import { nodeAddresses } from './node-addresses.ts';
 import { FIELD_MANAGER } from './reconciler.ts';
 
 /** Milliseconds in which changes of pools are gathered: a pool that is renamed must not lose its Services in between. */
 const READ_DELAY = 20;
 /** Milliseconds in which changes of the counts are gathered into one write a pool. */
 const WRITE_DELAY = 200;
+/** Milliseconds from one round of writes to the next, however fast the counts change. */
+const WRITE_PAUSE = 1_000;
 /** Milliseconds until a write that failed is tried again. */
 const RETRY_DELAY = 2_000;
+/** The longest that a timer can run, in milliseconds (setTimeout counts in 31 bits). */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 export interface ConfigOptions {
   readonly api: KubeApi;
   readonly pools: Store<KubeObject>;
+  readonly reservations: Store<KubeObject>;
   readonly advertisements: Store<KubeObject>;
+  readonly nodes: Store<NodeObject>;
   readonly provider: L2Provider;
+  readonly events: EventRecorder;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ReconcilerMetrics;
@@ -33,12 +44,15 @@ export interface ConfigOptions {
 
 export class Config {
   readonly #options: ConfigOptions;
-  #checked: CheckedPools = { pools: [], problems: new Map() };
+  #pools: CheckedPools = { pools: [], problems: new Map(), overlaps: new Map() };
+  #reservations: CheckedReservations = { reservations: [], problems: new Map() };
   #reading: Timer | undefined;
+  #expiring: Timer | undefined;
   #writing: Timer | undefined;
   #retrying: Timer | undefined;
-  /** The pools' specs as last handed on: a change of status alone is none. */
-  #specs = '';
+  #wroteAt = Number.NEGATIVE_INFINITY;
+  /** What decides on addresses, as last handed on: a change of a status alone is none. */
+  #inputs = '';
 
   constructor(options: ConfigOptions) {
     this.#options = options;
@@ -46,89 +60,119 @@ export class Config {
 
   /** Takes the stores as they are and follows their changes until `signal` aborts. */
   start(signal: AbortSignal): void {
-    const { pools, advertisements } = this.#options;
-    this.#readPools();
+    const { pools, reservations, advertisements, nodes } = this.#options;
+    this.#read();
     const unsubscribe = [
-      pools.subscribe(() => this.#poolsChanged()),
+      ...[pools, reservations].map((store) =>
+        store.subscribe(() => {
+          this.#inputChanged();
+          this.changed();
+        }),
+      ),
+      nodes.subscribe(() => this.#inputChanged()),
       advertisements.subscribe(() => this.changed()),
     ];
     signal.addEventListener('abort', () => {
       for (const stop of unsubscribe) stop();
-      for (const timer of [this.#reading, this.#writing, this.#retrying]) timer?.cancel();
+      for (const timer of [this.#reading, this.#expiring, this.#writing, this.#retrying]) timer?.cancel();
     });
   }
 
   /** Something that the statuses show may have changed. */
   changed(): void {
-    this.#writing ??= this.#options.clock.setTimer(WRITE_DELAY, () => {
+    const { clock } = this.#options;
+    const pause = this.#wroteAt + WRITE_PAUSE - clock.now();
+    this.#writing ??= clock.setTimer(Math.max(WRITE_DELAY, pause), () => {
       this.#writing = undefined;
+      this.#wroteAt = clock.now();
       this.#write();
     });
   }
 
-  #poolsChanged(): void {
+  #inputChanged(): void {
     this.#reading ??= this.#options.clock.setTimer(READ_DELAY, () => {
       this.#reading = undefined;
-      this.#readPools();
+      this.#read();
     });
   }
 
-  #readPools(): void {
-    const { pools, provider } = this.#options;
+  #read(): void {
+    const { pools, nodes, provider, clock } = this.#options;
+    const now = clock.wallTime().getTime();
+    const reservations = [...this.#options.reservations.values()];
+    const addresses = nodeAddresses(nodes.values());
+    const checked = checkReservations(reservations);
+    const current = checked.reservations.filter(({ expires = Number.POSITIVE_INFINITY }) => expires > now);
+    this.#expireAt(Math.min(...current.map(({ expires = Number.POSITIVE_INFINITY }) => expires)) - now);
+    const inputs = JSON.stringify([
+      [...pools.values()].map((object) => [object.metadata.name, object.metadata.labels, specOf(object)]),
+      reservations.map((object) => [object.metadata.name, specOf(object)]),
+      current.map(({ name }) => name),
+      [...addresses],
+    ]);
+    if (inputs === this.#inputs) return;
+    this.#inputs = inputs;
     this.changed();
-    const objects = [...pools.values()];
-    const specs = JSON.stringify(
-      objects.map((object) => [
-        object.metadata.name,
-        object.metadata.labels,
-        (object as { spec?: unknown }).spec,
-      ]),
-    );
-    if (specs === this.#specs) return;
-    this.#specs = specs;
-    this.#checked = checkPools(objects);
-    provider.setPools(this.#checked.pools, new Set(this.#checked.problems.keys()));
+    this.#pools = checkPools([...pools.values()]);
+    this.#reservations = checked;
+    provider.setPools(this.#pools.pools, {
+      setAside: new Set(this.#pools.problems.keys()),
+      nodes: addresses,
+      reservations: current,
+    });
+  }
+
+  /** Looks again when the next reservation ends, in so many milliseconds. */
+  #expireAt(after: number): void {
+    this.#expiring?.cancel();
+    this.#expiring =
+      after === Number.POSITIVE_INFINITY
+        ? undefined
+        : this.#options.clock.setTimer(Math.min(after, LONGEST_TIMER), () => this.#read());
   }
 
   #write(): void {
-    const { pools, advertisements, provider, metrics } = this.#options;
-    metrics.poolAssigned.reset();
-    metrics.poolAvailable.reset();
-    for (const object of pools.values()) {
+    const { pools, reservations, advertisements, provider, metrics, clock } = this.#options;
+    for (const gauge of [metrics.poolAssigned, metrics.poolAvailable, metrics.poolWaiting]) gauge.reset();
+    for (const object of pools.values()) this.#writePool(object);
+    const now = clock.wallTime().getTime();
+    for (const object of reservations.values()) {
       const { name } = object.metadata;
-      const counts = provider.counts(name);
+      const reservation = this.#reservations.reservations.find((each) => each.name === name);
+      this.#patch(ADDRESS_RESERVATIONS, object, {
+        problems: this.#reservations.problems.get(name) ?? [],
+        statements: reservationStatements(reservation, now, (address) => provider.holderOf(address)),
+      });
+    }
+    const names = new Set([...pools.values()].map(({ metadata }) => metadata.name));
+    for (const object of advertisements.values())
+      this.#patch(L2_ADVERTISEMENTS, object, { problems: advertisementProblems(object, names) });
+  }
+
+  #writePool(object: KubeObject): void {
+    const { provider, metrics, events } = this.#options;
+    const { name } = object.metadata;
+    const counts = provider.counts(name);
+    if (counts) {
+      metrics.poolWaiting.set({ pool: name }, counts.waiting);
       for (const family of ['IPv4', 'IPv6'] as const) {
-        if (!counts) continue;
         metrics.poolAssigned.set({ pool: name, family }, Number(counts.assigned[family]));
         metrics.poolAvailable.set({ pool: name, family }, Number(counts.available[family]));
       }
-      this.#patch(IP_ADDRESS_POOLS, object, this.#checked.problems.get(name) ?? [], counts);
+      const event = usageEvent(object, counts);
+      const { group, version, kind } = IP_ADDRESS_POOLS;
+      if (event) events.record({ ...object, apiVersion: `${group}/${version}`, kind }, event);
     }
-    for (const object of advertisements.values()) {
-      this.#patch(L2_ADVERTISEMENTS, object, this.#advertisementProblems(object), undefined);
-    }
+    this.#patch(IP_ADDRESS_POOLS, object, {
+      problems: this.#pools.problems.get(name) ?? [],
+      counts,
+      statements: poolStatements(this.#pools.overlaps.get(name) ?? [], counts),
+    });
   }
 
-  #advertisementProblems(object: KubeObject): readonly Problem[] {
-    const read = readAdvertisement(object);
-    if (read.kind === 'invalid') return read.problems;
-    const unknown = read.value.pools.filter((name) => !this.#options.pools.get(name));
-    return unknown.map((name) => ({
-      object: `L2Advertisement/${object.metadata.name}`,
-      field: 'spec.ipAddressPools',
-      value: name,
-      mend: 'is no IPAddressPool; create it, or correct the name',
-    }));
-  }
-
-  #patch(
-    resource: Resource,
-    object: KubeObject,
-    problems: readonly Problem[],
-    counts: ReturnType<L2Provider['counts']>,
-  ): void {
+  #patch(resource: Resource, object: KubeObject, state: ConfigState): void {
     const { api, clock, log } = this.#options;
-    const patch = configPatch(object, problems, counts, clock.wallTime());
+    const patch = configPatch(object, state, clock.wallTime());
     if (!patch) return;
     const { name } = object.metadata;
     api
@@ -145,4 +189,8 @@ export class Config {
         });
       });
   }
+}
+
+function specOf(object: KubeObject): unknown {
+  return (object as { spec?: unknown }).spec;
 }

@@ -8,6 +8,8 @@ export interface ReconcilerMetrics {
   readonly duration: Histogram;
   readonly poolAssigned: Gauge<'pool' | 'family'>;
   readonly poolAvailable: Gauge<'pool' | 'family'>;
+  readonly poolWaiting: Gauge<'pool'>;
+  readonly changes: Counter<'kind' | 'cause'>;
 }
 
 /** `view`: asked whenever the figures are. */
@@ -65,6 +67,18 @@ export function reconcilerMetrics(registry: Registry, view: () => Promise<QueueV
       name: 'fairlead_pool_addresses_available',
       help: 'Addresses left',
       labelNames: ['pool', 'family'],
+      registers,
+    }),
+    poolWaiting: new Gauge({
+      name: 'fairlead_pool_services_waiting',
+      help: 'Services that wait for an address of a pool that has none left',
+      labelNames: ['pool'],
+      registers,
+    }),
+    changes: new Counter({
+      name: 'fairlead_ipam_changes_total',
+      help: 'Allocations, moves, releases and refusals by what set them off',
+      labelNames: ['kind', 'cause'],
       registers,
     }),
   };

@@ -12,6 +12,7 @@ import type { Outcome, Provider } from '../providers/provider.ts';
 import type { Lease, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
 import { eventFor } from '../status/service-event.ts';
 import {
+  ALLOCATED_CONDITION,
   bearsOurMark,
   clearingPatch,
   emptyingPatch,
@@ -225,13 +226,14 @@ export class Reconciler {
 
   /** Logs and records the change of state that a patch, once written, made. */
   #tell(before: ServiceObject, patch: StatusPatch): void {
-    const { events, log } = this.#options;
+    const { events, log, metrics } = this.#options;
     const event = eventFor(before, patch);
     if (!event) return;
-    log.info(
-      { service: keyOf(before), reason: event.reason, note: event.note },
-      'the state of a Service changed',
-    );
+    // What is given or given up is told by the audit trail.
+    if (event.type === 'Warning') {
+      metrics.changes.inc({ kind: 'refused', cause: reasonOf(patch) });
+      log.info({ service: keyOf(before), reason: event.reason, note: event.note }, 'a Service is refused');
+    }
     events.record({ ...before, apiVersion: 'v1', kind: 'Service' }, event);
   }
 }
@@ -250,6 +252,11 @@ class LeaseLost extends Error {
 function byTurn(a: ServiceObject, b: ServiceObject): number {
   const [first, second] = [a, b].map(({ metadata }) => (metadata.deletionTimestamp === undefined ? 1 : 0));
   return (first ?? 0) - (second ?? 0) || byAge(a, b);
+}
+
+/** Why the Service was refused, as its condition says. */
+function reasonOf({ status }: StatusPatch): string {
+  return status?.conditions?.find(({ type }) => type === ALLOCATED_CONDITION)?.reason ?? '';
 }
 
 function byAge({ metadata: a }: ServiceObject, { metadata: b }: ServiceObject): number {

@@ -15,6 +15,7 @@ import {
   TARGET_TYPES,
 } from '../../src/api/cloud-account.ts';
 import { POOL_ALLOCATION_FIELDS, POOL_FIELDS } from '../../src/api/pool.ts';
+import { RESERVATION_FIELDS, RESERVED_SERVICE_FIELDS } from '../../src/api/reservation.ts';
 
 interface Schema {
   readonly type?: string;
@@ -63,11 +64,13 @@ function fields(plural: string, path: string): string[] {
 const POOLS = 'ipaddresspools';
 const ADVERTISEMENTS = 'l2advertisements';
 const ACCOUNTS = 'cloudaccounts';
+const RESERVATIONS = 'addressreservations';
 
 describe.each([
   [POOLS, 'IPAddressPool'],
   [ADVERTISEMENTS, 'L2Advertisement'],
   [ACCOUNTS, 'CloudAccount'],
+  [RESERVATIONS, 'AddressReservation'],
 ])('the definition of %s', (plural, kind) => {
   const { metadata, spec } = definition(plural);
 
@@ -100,6 +103,8 @@ describe('the schema', () => {
     [POOLS, 'spec', POOL_FIELDS],
     [POOLS, 'spec.serviceAllocation', POOL_ALLOCATION_FIELDS],
     [ADVERTISEMENTS, 'spec', ADVERTISEMENT_FIELDS],
+    [RESERVATIONS, 'spec', RESERVATION_FIELDS],
+    [RESERVATIONS, 'spec.service', RESERVED_SERVICE_FIELDS],
     [ADVERTISEMENTS, 'spec.preferredNodeSelectors[]', PREFERRED_NODE_FIELDS],
     [ACCOUNTS, 'spec', ACCOUNT_FIELDS],
     [ACCOUNTS, 'spec.aws', AWS_ACCOUNT_FIELDS],
@@ -138,6 +143,8 @@ describe('the schema', () => {
       'availableIPv4',
       'availableIPv6',
       'conditions',
+      'totalIPv4',
+      'totalIPv6',
     ]);
     expect(at(POOLS, 'status.availableIPv6')).toMatchObject({ type: 'integer', format: 'int64' });
   });

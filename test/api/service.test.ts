@@ -125,13 +125,15 @@ describe('the wishes of a Service', () => {
     ]);
   });
 
-  it.each(['fairlead.dev/load-balancer-ips', 'metallb.io/loadBalancerIPs', 'metallb.io/load-balancer-ips'])(
-    'for addresses are read from %s',
-    (name) => {
-      const annotations = { [name]: '2001:DB8::7, 192.0.2.7' };
-      expect(valid({ spec: DUAL, annotations }).addresses).toEqual(['2001:db8::7', '192.0.2.7']);
-    },
-  );
+  it.each([
+    'fairlead.dev/load-balancer-ips',
+    'metallb.io/loadBalancerIPs',
+    'metallb.io/load-balancer-ips',
+    'metallb.universe.tf/loadBalancerIPs',
+  ])('for addresses are read from %s', (name) => {
+    const annotations = { [name]: '2001:DB8::7, 192.0.2.7' };
+    expect(valid({ spec: DUAL, annotations }).addresses).toEqual(['2001:db8::7', '192.0.2.7']);
+  });
 
   it('for one address are read from spec.loadBalancerIP, which the annotation may repeat', () => {
     const spec = { loadBalancerIP: '192.0.2.7' };

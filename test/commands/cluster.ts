@@ -7,7 +7,14 @@ import { type KubeApi, KubeError, type Resource } from '../../src/kube/kube-api.
 import { kubeMetrics } from '../../src/kube/metrics.ts';
 import type { Condition, KubeObject, ServiceObject } from '../../src/kube/objects.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
-import { EVENTS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, SERVICES } from '../../src/kube/resources.ts';
+import {
+  ADDRESS_RESERVATIONS,
+  EVENTS,
+  IP_ADDRESS_POOLS,
+  L2_ADVERTISEMENTS,
+  NODES,
+  SERVICES,
+} from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
@@ -81,6 +88,24 @@ export class Cluster {
     await persist(() => this.api.create(L2_ADVERTISEMENTS, object));
   }
 
+  async createReservation(name: string, spec: object): Promise<void> {
+    const apiVersion = 'fairlead.dev/v1alpha1';
+    const object: Config = { apiVersion, kind: 'AddressReservation', metadata: { name }, spec };
+    await persist(() => this.api.create(ADDRESS_RESERVATIONS, object));
+  }
+
+  async deleteReservation(name: string): Promise<void> {
+    await persist(() => this.api.delete(ADDRESS_RESERVATIONS, { name }));
+  }
+
+  /** A Node that has this address. */
+  async createNode(name: string, address: string): Promise<void> {
+    await persist(() => this.api.create(NODES, { apiVersion: 'v1', kind: 'Node', metadata: { name } }));
+    const status = { addresses: [{ type: 'InternalIP', address }] };
+    const options = { type: 'merge', subresource: 'status', fieldManager: 'test' } as const;
+    await persist(() => this.api.patch(NODES, { name }, { status }, options));
+  }
+
   async deletePool(name: string): Promise<void> {
     await persist(() => this.api.delete(IP_ADDRESS_POOLS, { name }));
   }
@@ -108,6 +133,11 @@ export class Cluster {
   /** Asks for it only: the Service goes when the last of its finalizers does. */
   async markServiceDeleted(name: string): Promise<void> {
     await persist(() => this.api.delete(SERVICES, { name, namespace: 'default' }));
+  }
+
+  async patchStatus(name: string, status: object): Promise<void> {
+    const options = { type: 'merge', subresource: 'status', fieldManager: 'test' } as const;
+    await persist(() => this.api.patch(SERVICES, { name, namespace: 'default' }, { status }, options));
   }
 
   /** Resolves once this view of the cluster is without it too. */

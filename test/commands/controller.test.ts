@@ -100,7 +100,7 @@ describe('the controller', () => {
 
   it('says on a bad pool which field and value is wrong and what to write, and serves the others', async () => {
     await cluster.createPool('bad', ['198.51.100.300', '198.51.100.9-198.51.100.1']);
-    await cluster.createPool('overlapping', ['192.0.2.12-192.0.2.20']);
+    await cluster.createPool('overlapping', { addresses: ['192.0.2.12-192.0.2.20'], autoAssign: false });
     await cluster.createPool('good', ['198.51.100.1']);
     const bad = await cluster.pool('bad', (each) => validCondition(each) !== undefined);
     expect(validCondition(bad)).toMatchObject({ status: 'False', reason: 'Invalid' });
@@ -110,9 +110,9 @@ describe('the controller', () => {
         'write 198.51.100.1-198.51.100.9',
     );
     const overlapping = await cluster.pool('overlapping', (each) => validCondition(each) !== undefined);
-    expect(validCondition(overlapping)?.message).toBe(
-      'IPAddressPool/overlapping: spec.addresses "192.0.2.12-192.0.2.20" overlaps 192.0.2.10-192.0.2.12 ' +
-        'of the older pool "lan"; take it out of one of the two',
+    expect(overlapping.status?.conditions?.find(({ type }) => type === 'Overlapping')?.message).toBe(
+      'serves with the rest: IPAddressPool/overlapping: spec.addresses "192.0.2.12" ' +
+        'belongs to the older pool "lan"; take it out of one of the two',
     );
     await cluster.createService('other');
     expect(addressesOf(await cluster.service('other'))).toEqual(['198.51.100.1']);
@@ -134,7 +134,7 @@ describe('the controller', () => {
     await cluster.createService('outside', spec, annotations);
     const refused = await cluster.serviceWith('outside', 'AddressNotInPool');
     expect(allocatedCondition(refused)?.message).toBe(
-      'no pool gives out 203.0.113.9; the pools are "good", "lan"',
+      'no pool gives out 203.0.113.9; the pools are "good", "lan", "overlapping"',
     );
     await cluster.deleteService('outside');
     await cluster.service('web');
@@ -172,6 +172,38 @@ describe('the controller', () => {
     await cluster.deleteService('dns-more');
     await cluster.deleteService('dns-udp');
     await cluster.deleteService('dns-tcp');
+  });
+
+  it('keeps back what a node has and what is reserved, until the reservation goes', async () => {
+    const from = { 'fairlead.dev/address-pool': 'kept' };
+    await cluster.createNode('node-9', '203.0.113.100');
+    const service = { namespace: 'default', name: 'awaited' };
+    await cluster.createReservation('awaited', { addresses: ['203.0.113.101'], service });
+    await cluster.createPool('kept', { addresses: ['203.0.113.100-203.0.113.102'], autoAssign: false });
+    // Each kind has a watch of its own: by now the controller has heard of all three.
+    await cluster.pool('kept', ({ status }) => status?.availableIPv4 === 1);
+    await cluster.createService('kept-1', {}, from);
+    expect(addressesOf(await cluster.service('kept-1'))).toEqual(['203.0.113.102']);
+    await cluster.createService('kept-2', {}, from);
+    await cluster.serviceWith('kept-2', 'PoolExhausted');
+    await cluster.createService('awaited', {}, from);
+    expect(addressesOf(await cluster.service('awaited'))).toEqual(['203.0.113.101']);
+    await cluster.deleteService('awaited');
+    await cluster.deleteReservation('awaited');
+    expect(addressesOf(await cluster.service('kept-2'))).toEqual(['203.0.113.101']);
+    for (const name of ['kept-1', 'kept-2']) await cluster.deleteService(name);
+    await cluster.deletePool('kept');
+  });
+
+  it('writes a status that was emptied, or changed, by hand back with the same address', async () => {
+    const before = await cluster.service('web');
+    for (const ingress of [null, [{ ip: '192.0.2.99' }], [{ hostname: 'web.example.com' }]]) {
+      const changed = cluster.service('web', (each) => addressesOf(each)[0] !== '192.0.2.10');
+      await cluster.patchStatus('web', { loadBalancer: { ingress } });
+      await changed;
+      const after = await cluster.service('web', (each) => addressesOf(each)[0] === '192.0.2.10');
+      expect(after.status?.loadBalancer).toEqual(before.status?.loadBalancer);
+    }
   });
 
   it('shows its figures and its health', async () => {

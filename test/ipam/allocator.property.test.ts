@@ -117,7 +117,7 @@ class World {
     switch (one.kind) {
       case 'pools': {
         ({ pools: this.pools, setAside: this.setAside } = poolsOf(one));
-        this.allocator.setPools(this.pools, this.setAside);
+        this.allocator.setPools(this.pools, { setAside: this.setAside });
         break;
       }
       case 'allocate':
@@ -205,7 +205,7 @@ class World {
       const count = (list: readonly Ip[], family: Family) =>
         BigInt(list.filter((address) => familyOf(address) === family).length);
       const [v4, v6] = [count(used, 'IPv4'), count(used, 'IPv6')];
-      expect(this.allocator.counts(pool.name)).toEqual({
+      expect(this.allocator.counts(pool.name)).toMatchObject({
         assigned: { IPv4: v4, IPv6: v6 },
         available: { IPv4: count(usable, 'IPv4') - v4, IPv6: count(usable, 'IPv6') - v6 },
       });
@@ -291,7 +291,7 @@ class World {
   /** A new allocator that knows only what the statuses say, told in the order of `shuffle`. */
   checkRestart(shuffle: readonly number[]): void {
     const allocator = new Allocator();
-    allocator.setPools([...this.pools].reverse(), this.setAside);
+    allocator.setPools([...this.pools].reverse(), { setAside: this.setAside });
     const order = [...this.known.values()].sort(
       (a, b) => (shuffle[NAMES.indexOf(nameOf(a))] ?? 0) - (shuffle[NAMES.indexOf(nameOf(b))] ?? 0),
     );

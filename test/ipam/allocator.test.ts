@@ -435,13 +435,13 @@ describe('when pools change', () => {
   it('a pool that is not valid now gives nothing, and leaves its Services what they have, over a restart too', () => {
     const some = allocator({ lan: ['192.0.2.1-192.0.2.9'] });
     give(some, 'a');
-    some.setPools([], new Set(['lan']));
+    some.setPools([], { setAside: new Set(['lan']) });
     expect(give(some, 'a')).toBe('192.0.2.1');
     expect(give(some, 'b')).toBe(
       'NoMatchingPool: no pool serves the Service: pool "lan" is set aside because it is not valid (see its Valid condition)',
     );
     const next = new Allocator();
-    next.setPools([], new Set(['lan']));
+    next.setPools([], { setAside: new Set(['lan']) });
     const kept = next.keep(request('a', { held: ['192.0.2.1'], heldFrom: ['lan'] }));
     expect(kept).toEqual({ addresses: ['192.0.2.1'], pools: ['lan'] });
   });

@@ -15,7 +15,7 @@ const ranges: fc.Arbitrary<Range[]> = fc
   );
 
 const step = fc.oneof(
-  fc.constant({ kind: 'lowest' as const }),
+  fc.constant({ kind: 'next' as const }),
   fc.record({ kind: fc.constantFrom('name' as const, 'give' as const), pick: fc.nat(1000) }),
 );
 
@@ -31,15 +31,15 @@ describe('the free addresses of a pool', () => {
           const members = own.flatMap(({ first, last }) =>
             Array.from({ length: Number(last - first) + 1 }, (_, i) => fromBigInt('IPv4', first + BigInt(i))),
           );
-          const free = new FreeAddresses('IPv4', own, usable);
+          const free = new FreeAddresses('IPv4', own, { usable, reuse: 'lowest' });
           const taken = new Set<Ip>();
           let asked = 0;
           let given = 0;
           let lookups = 0;
           for (const one of steps) {
-            if (one.kind === 'lowest') {
+            if (one.kind === 'next') {
               lookups++;
-              const found = free.lowest((address) => {
+              const found = free.next((address) => {
                 asked++;
                 return taken.has(address);
               });
@@ -65,15 +65,14 @@ describe('the free addresses of a pool', () => {
 
   it('are found in a range of 2^64 addresses as fast as in a small one', () => {
     const first = toBigInt(ip('2001:db8::'));
-    const free = new FreeAddresses(
-      'IPv6',
-      [{ family: 'IPv6', first, last: first + (1n << 64n) - 1n }],
-      () => true,
-    );
+    const free = new FreeAddresses('IPv6', [{ family: 'IPv6', first, last: first + (1n << 64n) - 1n }], {
+      usable: () => true,
+      reuse: 'lowest',
+    });
     const taken = new Set<Ip>();
     let asked = 0;
     for (let i = 0; i < 100; i++) {
-      const found = free.lowest((address) => {
+      const found = free.next((address) => {
         asked++;
         return taken.has(address);
       });
@@ -81,5 +80,29 @@ describe('the free addresses of a pool', () => {
     }
     expect(taken.size).toBe(100);
     expect(asked).toBeLessThanOrEqual(200);
+  });
+
+  it('with least-recent give what was never used first, then what came back longest ago', () => {
+    const range: Range = { family: 'IPv4', first: 1n, last: 4n };
+    const free = new FreeAddresses('IPv4', [range], { usable: () => true, reuse: 'least-recent' });
+    const taken = new Set<Ip>();
+    const take = () => {
+      const found = free.next((address) => taken.has(address));
+      if (found) taken.add(found);
+      return found && Number(toBigInt(found));
+    };
+    const give = (value: number) => {
+      const address = fromBigInt('IPv4', BigInt(value));
+      taken.delete(address);
+      free.give(address);
+    };
+    expect([take(), take()]).toEqual([1, 2]);
+    give(1);
+    // Taken by name and given back before it was met: it was used, too.
+    taken.add(fromBigInt('IPv4', 3n));
+    give(3);
+    give(2);
+    give(1);
+    expect([take(), take(), take(), take(), take()]).toEqual([4, 3, 2, 1, undefined]);
   });
 });

@@ -19,6 +19,7 @@ export interface LogLine {
 export interface Following {
   readonly store: Store<KubeObject>;
   readonly synced: Promise<void>;
+  readonly settled: Promise<void>;
   /** `key@resourceVersion`, or `key gone`, in the order in which a listener heard it. */
   readonly told: readonly string[];
   readonly logs: readonly LogLine[];
@@ -71,6 +72,7 @@ export function follow(api: KubeApi, resource: Resource, clock: Clock = systemCl
   return {
     store,
     synced: reflector.synced,
+    settled: reflector.settled,
     told,
     logs,
     registry,

@@ -223,8 +223,9 @@ it('waits for a kind that is not installed, says so once, and follows it once it
       return { items: [object('pool', '4')], resourceVersion: '4' };
     },
   });
-  const { told, logs } = follow(api, IP_ADDRESS_POOLS, clock);
+  const { told, logs, settled } = follow(api, IP_ADDRESS_POOLS, clock);
   await clock.advance(120_000);
+  await settled; // there is nothing of a kind that is not there
   expect(logs.map(({ level, resource, msg }) => [level, resource, msg])).toEqual([
     [40, 'ipaddresspools.fairlead.dev', expect.stringContaining('apply deploy/crds')],
   ]);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { overlaps, type Range } from '../../src/net/range.ts';
+import { intersection, overlaps, type Range } from '../../src/net/range.ts';
 import { RangeIndex } from '../../src/net/range-index.ts';
 
 const range: fc.Arbitrary<Range> = fc
@@ -23,6 +23,11 @@ it('finds what a search through all ranges finds, and takes no range that overla
       known.sort((a, b) => Number(a.range.first - b.range.first));
       for (const one of asked) {
         expect(index.overlapping(one)).toEqual(known.find((entry) => overlaps(entry.range, one)));
+        expect(index.allOverlapping(one)).toEqual(
+          known
+            .filter((entry) => overlaps(entry.range, one))
+            .map((entry) => ({ value: entry.value, range: intersection(one, entry.range) })),
+        );
         const address = { family: one.family, first: one.first, last: one.first };
         const holder = known.find((entry) => overlaps(entry.range, address));
         expect(index.at(one.family, one.first)).toBe(holder?.value);

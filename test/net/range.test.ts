@@ -4,6 +4,7 @@ import { fromBigInt } from '../../src/net/address.ts';
 import {
   contains,
   formatRange,
+  intersection,
   overlaps,
   parseRange,
   type Range,
@@ -72,6 +73,7 @@ describe('ranges', () => {
       fc.property(range, range, (a, b) => {
         const shared = [...members([a])].some((member) => members([b]).has(member));
         expect(overlaps(a, b)).toBe(shared);
+        if (shared) expect(members([intersection(a, b)])).toEqual(members([a]).intersection(members([b])));
       }),
     );
   });

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../src/clock/virtual-clock.ts';
+import { EventRecorder } from '../../src/kube/events.ts';
 import { KubeError } from '../../src/kube/kube-api.ts';
-import type { Condition, KubeObject } from '../../src/kube/objects.ts';
-import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../../src/kube/resources.ts';
+import type { Condition, KubeObject, NodeObject } from '../../src/kube/objects.ts';
+import { ADDRESS_RESERVATIONS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
@@ -20,6 +21,8 @@ let clock: VirtualClock;
 let api: LoopbackApi;
 let pools: Store<KubeObject>;
 let advertisements: Store<KubeObject>;
+let reservations: Store<KubeObject>;
+let nodes: Store<NodeObject>;
 let provider: L2Provider;
 let config: Config;
 let stop: AbortController;
@@ -30,18 +33,25 @@ beforeEach(() => {
   api = new LoopbackApi();
   pools = new Store();
   advertisements = new Store();
+  reservations = new Store();
+  nodes = new Store();
   provider = new L2Provider();
   stop = new AbortController();
   api.follow(IP_ADDRESS_POOLS, pools);
   api.follow(L2_ADVERTISEMENTS, advertisements);
+  api.follow(ADDRESS_RESERVATIONS, reservations);
   registry.clear();
+  const log = createLogger({ component: 'test', level: 'silent' });
   config = new Config({
     api,
     pools,
+    reservations,
     advertisements,
+    nodes,
     provider,
+    events: new EventRecorder({ api, clock, log, instance: 'test' }),
     clock,
-    log: createLogger({ component: 'test', level: 'silent' }),
+    log,
     metrics: reconcilerMetrics(registry, () => new MemoryQueue({ clock, random: () => 0.5 }).view()),
   });
 });
@@ -61,6 +71,16 @@ function pool(name: string, ...addresses: readonly string[]): KubeObject {
 
 function statusOf(store: Store<KubeObject>, name: string): Status {
   return (store.get(name) as { status?: Status } | undefined)?.status ?? {};
+}
+
+function node(name: string, ...addresses: readonly string[]): NodeObject {
+  const status = { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) };
+  return { metadata: { name, uid: name, resourceVersion: `${1_000 * version++}` }, status };
+}
+
+/** `type reason` of each. */
+function conditionsOf(store: Store<KubeObject>, name: string): string[] {
+  return (statusOf(store, name).conditions ?? []).map(({ type, reason }) => `${type} ${reason}`);
 }
 
 function problemOf(store: Store<KubeObject>, name: string): string {
@@ -109,15 +129,15 @@ describe('the configuration', () => {
     pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
     config.start(stop.signal);
     await provider.ensure(request('a'));
-    await clock.advance(200);
+    await clock.advance(1_200);
     pools.replace([pool('lan', '192.0.2.1-192.0.2.9', '192.0.2.300'), pool('good', '198.51.100.1')]);
-    await clock.advance(220);
+    await clock.advance(1_200);
     expect(await provider.ensure(request('a'))).toMatchObject({ kind: 'done', addresses: ['192.0.2.1'] });
     expect(await provider.ensure(request('b'))).toMatchObject({ kind: 'done', addresses: ['198.51.100.1'] });
     expect(problemOf(pools, 'lan')).toContain('spec.addresses[1] "192.0.2.300" is not an IP address');
     expect(statusOf(pools, 'lan')).not.toHaveProperty('assignedIPv4');
     pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
-    await clock.advance(220);
+    await clock.advance(1_200);
     expect(statusOf(pools, 'lan')).toMatchObject({ assignedIPv4: 1, conditions: [{ status: 'True' }] });
   });
 
@@ -148,7 +168,7 @@ describe('the configuration', () => {
     );
     expect(problemOf(advertisements, 'good')).toBe('');
     pools.replace([pool('lan', '192.0.2.1'), pool('wan', '198.51.100.1')]);
-    await clock.advance(220);
+    await clock.advance(1_200);
     expect(problemOf(advertisements, 'lost')).toBe('');
   });
 
@@ -176,5 +196,101 @@ describe('the configuration', () => {
     pools.set(pool('wan', '192.0.2.2'));
     await clock.advance(60_000);
     expect(api.writes).toEqual([]);
+  });
+
+  it('writes at most once a second, however long the counts change', async () => {
+    pools.set(pool('lan', '192.0.2.0/24'));
+    config.start(stop.signal);
+    for (let i = 0; i < 100; i++) {
+      await provider.ensure(request(`s${i}`));
+      config.changed();
+      await clock.advance(50);
+    }
+    await clock.advance(1_000);
+    expect(api.writes.length).toBeLessThanOrEqual(6);
+    expect(statusOf(pools, 'lan')).toMatchObject({ assignedIPv4: 100 });
+  });
+
+  it('gives nobody the address of a node, from the moment that the node has it', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.3'));
+    nodes.set(node('node-1', '192.0.2.1', 'node-1.example.com'));
+    config.start(stop.signal);
+    expect(await provider.ensure(request('a'))).toMatchObject({ addresses: ['192.0.2.2'] });
+    nodes.set(node('node-1', '192.0.2.3'));
+    await clock.advance(20);
+    expect(await provider.ensure(request('b'))).toMatchObject({ addresses: ['192.0.2.1'] });
+    expect(await provider.ensure(request('c'))).toMatchObject({ kind: 'pending', reason: 'PoolExhausted' });
+  });
+
+  it('does not take the heartbeat of a node for a change', async () => {
+    const heard: string[] = [];
+    pools.set(pool('lan', '192.0.2.1'));
+    nodes.set(node('node-1', '198.51.100.1'));
+    config.start(stop.signal);
+    for (const name of ['a', 'b']) await provider.ensure(request(name));
+    await clock.advance(2_000);
+    api.writes.length = 0;
+    provider.subscribe((key) => heard.push(key));
+    nodes.set(node('node-1', '198.51.100.1'));
+    await clock.advance(2_000);
+    expect(api.writes).toEqual([]);
+    expect(heard).toEqual([]);
+  });
+
+  it('holds a reserved address back until the reservation ends, and says so on it', async () => {
+    pools.set(pool('lan', '192.0.2.1'));
+    const expires = new Date(clock.wallTime().getTime() + 60_000).toISOString();
+    reservations.set(object('mine', { addresses: ['192.0.2.1'], expires }));
+    config.start(stop.signal);
+    expect(await provider.ensure(request('a'))).toMatchObject({ kind: 'pending' });
+    await clock.advance(2_000);
+    expect(conditionsOf(reservations, 'mine')).toEqual(['Valid Valid']);
+    await clock.advance(60_000);
+    expect(await provider.ensure(request('a'))).toMatchObject({ addresses: ['192.0.2.1'] });
+    expect(conditionsOf(reservations, 'mine')).toEqual(['Valid Valid', 'Expired TimePassed']);
+  });
+
+  it('tells of a reserved address with whom it is, and of a bad reservation what is wrong', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    const service = { namespace: 'shop', name: 'a' };
+    reservations.replace([
+      object('good', { addresses: ['192.0.2.5'], service }),
+      object('bad', { addresses: ['192.0.2.0/24'] }),
+    ]);
+    config.start(stop.signal);
+    expect(await provider.ensure(request('a'))).toMatchObject({ addresses: ['192.0.2.5'] });
+    await clock.advance(2_000);
+    expect(conditionsOf(reservations, 'good')).toEqual(['Valid Valid', 'Held ByItsService']);
+    expect(problemOf(reservations, 'bad')).toContain('spec.addresses[0] "192.0.2.0/24" is not an IP address');
+  });
+
+  it('says of a pool that it is unused, nearly full, exhausted, and with whom it overlaps', async () => {
+    pools.replace([pool('lan', '192.0.2.1-192.0.2.4'), pool('late', '192.0.2.4-192.0.2.5')]);
+    config.start(stop.signal);
+    await clock.advance(2_000);
+    expect(conditionsOf(pools, 'lan')).toEqual(['Valid Valid', 'Unused NoServices']);
+    expect(conditionsOf(pools, 'late')).toEqual([
+      'Valid Valid',
+      'Overlapping OlderPool',
+      'Unused NoServices',
+    ]);
+    for (const name of ['a', 'b', 'c']) await provider.ensure(request(name, { pool: 'lan' }));
+    config.changed();
+    await clock.advance(2_000);
+    expect(conditionsOf(pools, 'lan')).toEqual(['Valid Valid', 'NearlyFull Above75Percent']);
+    for (const name of ['d', 'e', 'f']) await provider.ensure(request(name, { pool: 'lan' }));
+    config.changed();
+    await clock.advance(2_000);
+    expect(conditionsOf(pools, 'lan')).toEqual([
+      'Valid Valid',
+      'Exhausted NoFreeIPv4',
+      'NearlyFull Above95Percent',
+    ]);
+    expect(statusOf(pools, 'lan').conditions?.[1]?.message).toBe('no IPv4 address is free; 2 Services wait');
+    expect(api.created.map((event) => (event as { note?: string }).note)).toEqual([
+      '75 % or more of the IPv4 addresses are in use; add addresses, or let some go',
+      '95 % or more of the IPv4 addresses are in use; add addresses, or let some go',
+    ]);
+    expect(await registry.metrics()).toContain('fairlead_pool_services_waiting{pool="lan"} 2');
   });
 });

@@ -2,11 +2,20 @@
 import type { AddressPool } from '../../api/pool.ts';
 import type { ServiceRequest } from '../../api/service.ts';
 import { Allocator, type Holding, type PoolCounts } from '../../ipam/allocator.ts';
+import type { JournalEntry } from '../../ipam/journal.ts';
+import type { Surroundings } from '../../ipam/pool-set.ts';
 import { explain, type RefusalReason } from '../../ipam/refusal.ts';
+import type { Ip } from '../../net/address.ts';
 import type { Ingress, Outcome, Provider } from '../provider.ts';
 
 /** Reasons that pass when an address or a pool appears; the others only the user can mend. */
-const PASSING: readonly RefusalReason[] = ['NoPools', 'PoolExhausted', 'AddressInUse'];
+const PASSING: readonly RefusalReason[] = [
+  'NoPools',
+  'PoolExhausted',
+  'LimitReached',
+  'AddressInUse',
+  'AddressReserved',
+];
 
 // Allocation is one synchronous step: requests are served whole and in the order in which they are made.
 export class L2Provider implements Provider {
@@ -14,10 +23,22 @@ export class L2Provider implements Provider {
   readonly #owned = new Set<string>();
   readonly #listeners = new Set<(key: string) => void>();
 
-  /** `setAside`: names of pools that are not valid now: they give nothing, but who has an address there keeps it. */
-  setPools(pools: readonly AddressPool[], setAside: ReadonlySet<string>): void {
-    this.#allocator.setPools(pools, setAside);
+  readonly #audit: (entry: JournalEntry) => void;
+
+  /** `audit` hears of every allocation, move and release, in order. */
+  constructor(audit: (entry: JournalEntry) => void = () => {}) {
+    this.#audit = audit;
+  }
+
+  /** No two pools may overlap. */
+  setPools(pools: readonly AddressPool[], surroundings: Surroundings = {}): void {
+    this.#allocator.setPools(pools, surroundings);
     this.#tell();
+  }
+
+  /** Who has the address now; undefined: nobody. */
+  holderOf(address: Ip): string | undefined {
+    return this.#allocator.holderOf(address);
   }
 
   counts(pool: string): PoolCounts | undefined {
@@ -57,6 +78,7 @@ export class L2Provider implements Provider {
   }
 
   #tell(): void {
+    for (const entry of this.#allocator.drainJournal()) this.#audit(entry);
     for (const key of this.#allocator.drainChanged()) for (const listener of this.#listeners) listener(key);
   }
 }

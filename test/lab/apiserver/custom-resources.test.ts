@@ -35,6 +35,16 @@ function definition(plural: string, kind: string, schema: object, extra: object 
   };
 }
 
+/** What the definition of a pool sets where it is not set. */
+const DEFAULTS = {
+  autoAssign: true,
+  avoidBuggyIPs: false,
+  skipSubnetEnds: false,
+  allowNodeAddresses: false,
+  reuse: 'lowest',
+  drain: false,
+};
+
 describe('the project’s own definitions', () => {
   it('are established at once', async () => {
     const { body } = await raw.get(`${CRDS}/ipaddresspools.fairlead.dev`);
@@ -51,7 +61,7 @@ describe('the project’s own definitions', () => {
 
   it('fill in defaults, at every depth that is there', async () => {
     const { body } = await raw.post(POOLS, pool('defaults', { addresses: ['192.0.2.0/24'] }));
-    expect(body.spec).toEqual({ addresses: ['192.0.2.0/24'], autoAssign: true, avoidBuggyIPs: false });
+    expect(body.spec).toEqual({ addresses: ['192.0.2.0/24'], ...DEFAULTS });
     const { body: nulled } = await raw.post(
       POOLS,
       pool('nulled', { addresses: ['192.0.2.0/24'], autoAssign: null }),
@@ -66,8 +76,7 @@ describe('the project’s own definitions', () => {
     expect(body.spec).toEqual({
       addresses: ['192.0.2.0/24'],
       serviceAllocation: {},
-      autoAssign: true,
-      avoidBuggyIPs: false,
+      ...DEFAULTS,
     });
     expect(headers.warning).toBe(
       '299 - "unknown field \\"spec.adresses\\"", 299 - "unknown field \\"spec.serviceAllocation.prio\\""',
@@ -207,6 +216,7 @@ describe('the project’s own definitions', () => {
       ['Available-IPv4', 0],
       ['Assigned-IPv6', 1],
       ['Available-IPv6', 1],
+      ['Exhausted', 0],
       ['Valid', 0],
       ['Age', 0],
     ]);
@@ -217,6 +227,7 @@ describe('the project’s own definitions', () => {
       null,
       null,
       null,
+      '',
       'True',
       expect.stringMatching(/^\d+s$/),
     ]);

@@ -3,13 +3,11 @@ import { L2Provider } from '../../../src/providers/l2/l2-provider.ts';
 import { pools, request } from '../../ipam/builders.ts';
 import { describeProvider } from '../provider.conformance.ts';
 
-const NONE: ReadonlySet<string> = new Set();
-
 describeProvider('L2Provider', () => {
   const provider = new L2Provider();
-  const give = () => provider.setPools(pools({ script: ['198.51.100.0/24'] }), NONE);
+  const give = () => provider.setPools(pools({ script: ['198.51.100.0/24'] }));
   give();
-  return { provider, withhold: () => provider.setPools([], NONE), yield: give };
+  return { provider, withhold: () => provider.setPools([]), yield: give };
 });
 
 describe('the outcome', () => {
@@ -19,7 +17,6 @@ describe('the outcome', () => {
       lan: ['192.0.2.1', '2001:db8::1'],
       shut: { addresses: ['192.0.2.9'], serviceAllocation: { namespaces: ['bank'] } },
     }),
-    NONE,
   );
 
   it('names the pools of the addresses', async () => {
@@ -52,7 +49,7 @@ describe('the outcome', () => {
 
   it('of requests made at one time is that of requests made one after the other', async () => {
     const many = new L2Provider();
-    many.setPools(pools({ lan: ['192.0.2.1-192.0.2.50'] }), NONE);
+    many.setPools(pools({ lan: ['192.0.2.1-192.0.2.50'] }));
     const asked = Array.from({ length: 60 }, (_, i) => many.ensure(request(`s${i}`, {}, i)));
     const given = (await Promise.all(asked)).flatMap(({ addresses }) => addresses);
     expect(new Set(given).size).toBe(50);
