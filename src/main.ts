@@ -22,6 +22,18 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'what a controller has to do, and lets a parked Service run again',
     load: async () => (await import('./commands/queue.ts')).queueCommand(),
   },
+  plan: {
+    summary: 'tells which Services would gain, lose or move an address if these pools were applied',
+    load: async () => (await import('./commands/plan.ts')).planCommand(),
+  },
+  lint: {
+    summary: 'checks pools, advertisements, reservations and cloud accounts in files',
+    load: async () => (await import('./commands/lint.ts')).lintCommand(),
+  },
+  import: {
+    summary: 'writes the configuration of another load balancer (metallb) as ours',
+    load: async () => (await import('./commands/import.ts')).importCommand(),
+  },
   lab: {
     summary: 'a cluster on this machine: demo and playground',
     load: async () => (await import('./commands/lab.ts')).labCommand(),

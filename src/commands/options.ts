@@ -1,25 +1,38 @@
 // Flags that both processes share, with defaults that work, and their validation.
 import { Command, InvalidArgumentError } from 'commander';
 
-export interface CommonOptions {
+/** Of every command that looks at a cluster. */
+export interface ClusterOptions {
   readonly kubeconfig?: string;
-  readonly logLevel: string;
   readonly lbClass: readonly string[];
   /** Whether Services without a class are ours too. */
   readonly classless: boolean;
 }
 
+export interface CommonOptions extends ClusterOptions {
+  readonly logLevel: string;
+}
+
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
 const DEFAULT_CLASSES: readonly string[] = ['fairlead.dev/l2'];
 
-/** A command of `name` that already knows the shared flags. */
+/** A long-running command of `name` that already knows the shared flags. */
 export function processCommand(name: string, description: string): Command {
+  return clusterCommand(name, description).option(
+    '--log-level <level>',
+    LOG_LEVELS.join(', '),
+    logLevel,
+    'info',
+  );
+}
+
+/** A command that reads a cluster. */
+export function clusterCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .option('--kubeconfig <file>', 'how to reach the API server (default: the Pod’s own service account)')
     .option('--lb-class <name...>', 'loadBalancerClass values that are ours', addClass, DEFAULT_CLASSES)
-    .option('--no-classless', 'leave Services without a loadBalancerClass alone')
-    .option('--log-level <level>', LOG_LEVELS.join(', '), logLevel, 'info');
+    .option('--no-classless', 'leave Services without a loadBalancerClass alone');
 }
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;

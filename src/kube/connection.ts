@@ -111,11 +111,11 @@ class Connection implements KubeApi {
     body: object,
     options: PatchOptions,
   ): Promise<T> {
-    const { type, subresource, fieldManager, force } = options;
+    const { type, subresource, fieldManager, force, dryRun } = options;
     return this.#json({
       method: 'PATCH',
       path: `${pathOf(resource, name)}${subresource === undefined ? '' : `/${subresource}`}`,
-      query: { fieldManager, force },
+      query: { fieldManager, force, dryRun: dryRun ? 'All' : undefined },
       body,
       contentType: type === 'merge' ? 'application/merge-patch+json' : 'application/apply-patch+yaml',
     });

@@ -56,6 +56,8 @@ export interface PatchOptions {
   readonly fieldManager: string;
   /** `apply` only: take fields over from other managers. */
   readonly force?: boolean;
+  /** Check it, answer as if it were done, and store nothing. */
+  readonly dryRun?: boolean;
 }
 
 /** The path of a resource's collection, or of one object in it. */
