@@ -1,5 +1,5 @@
 // How fast addresses are given, in pools of every size and with many Services.
-import { readPool } from '../src/api/pool.ts';
+import { type AddressPool, checkPools, readPool } from '../src/api/pool.ts';
 import type { ServiceRequest } from '../src/api/service.ts';
 import { Allocator } from '../src/ipam/allocator.ts';
 import type { BenchRow } from './row.ts';
@@ -8,6 +8,10 @@ import type { BenchRow } from './row.ts';
 const MANY = 100_000;
 /** Services that each pool size is asked for: what the smallest holds. */
 const FEW = 200;
+const SAMPLES = 2_000;
+const BATCHES = 100;
+/** Repetitions of what takes long; the median counts. */
+const RUNS = 5;
 
 export async function allocation(): Promise<BenchRow[]> {
   const requests = Array.from({ length: MANY }, (_, i) => requestOf(i));
@@ -53,13 +57,22 @@ export async function allocation(): Promise<BenchRow[]> {
         value: run('10.0.0.0/8', sharing(requests.slice(0, MANY / 50))).allocated,
       },
     },
+    {
+      name: `allocate ${MANY} Services of a pool 10.0.0.0/12`,
+      value: median(
+        Array.from({ length: RUNS }, () => (MANY / run('10.0.0.0/12', requests).allocated) * 1000),
+      ),
+      unit: 'ms',
+      target: '< 1000',
+    },
+    ...atEveryFill(),
+    ...reload(),
   ];
 }
 
 /** Allocations per second in many small runs, the setting up of the pool left out. */
 function repeated(prefix: string, requests: readonly ServiceRequest[]): number {
-  const rates = Array.from({ length: 51 }, () => run(prefix, requests).allocated).sort((a, b) => a - b);
-  return rates[25] ?? 0;
+  return median(Array.from({ length: 51 }, () => run(prefix, requests).allocated));
 }
 
 function run(prefix: string, requests: readonly ServiceRequest[]): { allocated: number; released: number } {
@@ -77,6 +90,93 @@ function run(prefix: string, requests: readonly ServiceRequest[]): { allocated: 
     allocated: perSecond(requests.length, full - began),
     released: perSecond(requests.length, empty - full),
   };
+}
+
+/** One allocation and one release in a /16 that is empty, half full, full but for one; and a refusal where it is full. */
+function atEveryFill(): BenchRow[] {
+  const size = 2 ** 16;
+  const rows: BenchRow[] = [];
+  for (const reuse of ['lowest', 'least-recent'] as const) {
+    const allocator = filled([{ addresses: ['10.0.0.0/16'], reuse }], 0);
+    let held = 0;
+    for (const fill of [0, size / 2, size - 1]) {
+      for (; held < fill; held++) allocator.allocate(requestOf(held));
+      const value = microseconds((i) => {
+        allocator.allocate(requestOf(size + i));
+        allocator.release(`shop/s${size + i}`);
+      });
+      rows.push({
+        name: `allocate and release one, ${fill} of a /16 in use, reuse: ${reuse}`,
+        value,
+        unit: 'µs',
+        target: '< 40',
+      });
+    }
+    allocator.allocate(requestOf(held));
+    const refused = microseconds((i) => allocator.allocate(requestOf(size + i)));
+    rows.push({
+      name: `refuse one, a /16 in use, reuse: ${reuse}`,
+      value: refused,
+      unit: 'µs',
+      target: '< 20',
+    });
+    const other = { ...requestOf(3 * size), pool: 'pool-1' };
+    allocator.setPools([...poolsOf([{ addresses: ['10.0.0.0/16'], reuse }, { addresses: ['10.1.0.0/16'] }])]);
+    rows.push({
+      name: `allocate and release one beside ${SAMPLES} that wait for another pool, reuse: ${reuse}`,
+      value: microseconds(() => {
+        allocator.allocate(other);
+        allocator.release(other.key);
+      }),
+      unit: 'µs',
+    });
+  }
+  return rows;
+}
+
+/** 1,000 pools with 100 addresses in use each, one of which changed. */
+function reload(): BenchRow[] {
+  const specs = Array.from({ length: 1000 }, (_, i) => ({ addresses: [`10.${i >> 8}.${i & 255}.0/24`] }));
+  const allocator = filled(specs, MANY);
+  const value = median(
+    Array.from({ length: RUNS }, (_, i) => {
+      const pools = poolsOf([...specs.slice(0, -1), { addresses: [`10.${200 + i}.0.0/24`] }]);
+      const began = performance.now();
+      allocator.setPools(pools);
+      const took = performance.now() - began;
+      allocator.drainJournal();
+      return took;
+    }),
+  );
+  return [{ name: `reload 1000 pools with ${MANY} Services`, value, unit: 'ms', target: '< 500' }];
+}
+
+function poolsOf(specs: readonly object[]): readonly AddressPool[] {
+  const { pools } = checkPools(specs.map((spec, i) => ({ metadata: { name: `pool-${i}` }, ...{ spec } })));
+  return pools;
+}
+
+/** Each Service asks for the pool of its number, round and round. */
+function filled(specs: readonly object[], count: number): Allocator {
+  const allocator = new Allocator();
+  allocator.setPools(poolsOf(specs));
+  for (let i = 0; i < count; i++) allocator.allocate({ ...requestOf(i), pool: `pool-${i % specs.length}` });
+  allocator.drainJournal();
+  return allocator;
+}
+
+/** A call's mean in the median of many batches: what else the machine does hits few of them. */
+function microseconds(call: (i: number) => void): number {
+  const means = Array.from({ length: BATCHES }, (_, batch) => {
+    const began = performance.now();
+    for (let i = 0; i < SAMPLES / BATCHES; i++) call((batch * SAMPLES) / BATCHES + i);
+    return ((performance.now() - began) * 1000 * BATCHES) / SAMPLES;
+  });
+  return median(means);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 /** The first half on one port, and the second on another, each beside one of the first. */

@@ -5,11 +5,19 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
+import { controller } from './controller.ts';
 import { kernelLoad } from './kernel-load.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
 
-const BENCHMARKS = { allocation, queue, 'kernel-load': kernelLoad, 'arp-answer': arpAnswer, agent };
+const BENCHMARKS = {
+  allocation,
+  controller,
+  queue,
+  'kernel-load': kernelLoad,
+  'arp-answer': arpAnswer,
+  agent,
+};
 
 const words = process.argv.slice(2);
 const access = namespaceAccess();
