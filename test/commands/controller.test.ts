@@ -425,7 +425,9 @@ describe('a controller before there is everything that it needs', () => {
     expect(
       await early.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)'),
     ).toMatchObject({
-      resource: expect.stringMatching(/^(ipaddresspools|l2advertisements)\.fairlead\.dev$/),
+      resource: expect.stringMatching(
+        /^(ipaddresspools|addressreservations|l2advertisements)\.fairlead\.dev$/,
+      ),
     });
     await view.installCrd('ipaddresspools');
     await view.createPool('lan', ['192.0.2.1']);
