@@ -261,11 +261,12 @@ export class Allocator {
   }
 
   #countWaiting(pool: string): number {
+    const state = this.#pools.byName.get(pool);
     let count = 0;
-    for (const request of this.#waiting.oldestFirst()) {
+    for (const { request, services } of this.#waiting.wishes()) {
       const { pool: asked, addresses } = request;
       if (addresses.length > 0 || (asked !== undefined && asked !== pool)) continue;
-      if (this.#pools.byName.get(pool)?.refuses(request) === undefined) count++;
+      if (state?.refuses(request) === undefined) count += services;
     }
     return count;
   }

@@ -2,11 +2,19 @@
 // served mostly old: both ends are cheap, whatever many wait.
 import type { ServiceRequest } from '../api/service.ts';
 import type { Ip } from '../net/address.ts';
+import { wishOf } from './wish.ts';
 
 /** A place in the line; it stays when its Service has left, until the line is cleaned. */
 interface Place {
   request: ServiceRequest;
   left: boolean;
+}
+
+interface Wish {
+  /** One that has it. */
+  readonly request: ServiceRequest;
+  /** How many have it. */
+  readonly services: number;
 }
 
 export class WaitingLine {
@@ -17,6 +25,8 @@ export class WaitingLine {
   readonly #byKey = new Map<string, ServiceRequest>();
   /** Keys of those who ask for an address by name. */
   readonly #byName = new Map<Ip, Set<string>>();
+  /** Counted when asked for; undefined once somebody came or left. */
+  #wishes: readonly Wish[] | undefined;
 
   get size(): number {
     return this.#byKey.size;
@@ -35,6 +45,18 @@ export class WaitingLine {
     }
   }
 
+  /** What is waited for, each wish once: a thousand Services mostly have a handful. */
+  wishes(): readonly Wish[] {
+    if (this.#wishes) return this.#wishes;
+    const counts = new Map<string, Wish>();
+    for (const request of this.#byKey.values()) {
+      const wish = wishOf(request);
+      counts.set(wish, { request, services: (counts.get(wish)?.services ?? 0) + 1 });
+    }
+    this.#wishes = [...counts.values()];
+    return this.#wishes;
+  }
+
   /** Keys of those who wait for this very address. */
   waitingFor(address: Ip): Iterable<string> {
     return this.#byName.get(address) ?? [];
@@ -45,6 +67,7 @@ export class WaitingLine {
     const known = this.#byKey.get(request.key);
     if (known === request) return;
     if (known) this.remove(request.key);
+    this.#wishes = undefined;
     this.#byKey.set(request.key, request);
     for (const address of request.addresses) {
       const keys = this.#byName.get(address) ?? new Set();
@@ -62,6 +85,7 @@ export class WaitingLine {
   remove(key: string): void {
     const known = this.#byKey.get(key);
     if (!known) return;
+    this.#wishes = undefined;
     this.#byKey.delete(key);
     for (const address of known.addresses) {
       const keys = this.#byName.get(address);
