@@ -46,6 +46,7 @@ export function modifyListener(cloud: Cloud, params: Params): Answer {
   const listener = find(cloud, required(params, 'ListenerArn'));
   const settings = readSettings(cloud, params, listener.loadBalancer, listener);
   Object.assign(listener, settings);
+  if (settings.protocol !== 'TLS') listener.extraCertificates = [];
   if (settings.protocol === 'TCP')
     listener.attributes = { 'tcp.idle_timeout.seconds': '350', ...listener.attributes };
   else listener.attributes = {};

@@ -62,11 +62,6 @@ export function structures(params: Params, key: string): Params[] {
   return value.filter((each): each is Params => typeof each === 'object' && !Array.isArray(each));
 }
 
-export function structure(params: Params, key: string): Params {
-  const value = params[key];
-  return typeof value === 'object' && !Array.isArray(value) ? (value as Params) : {};
-}
-
 /** `[{Key, Value}]` */
 export function pairs(params: Params, key: string): Record<string, string> {
   return Object.fromEntries(

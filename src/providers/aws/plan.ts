@@ -18,7 +18,7 @@ export type Plan =
       readonly steps: readonly Step[];
       /** What the user asked for and cannot have on this load balancer; sentences. */
       readonly notes: readonly string[];
-      /** Whether an older load balancer goes as soon as the new one is active. */
+      /** Whether an older load balancer is left, and goes as soon as the new one is active and published. */
       readonly replacing: boolean;
     }
   /** Nothing is written. */
@@ -26,7 +26,11 @@ export type Plan =
 
 export type ConflictReason = 'NameTaken' | 'NameInUse' | 'DeletionProtected';
 
-export function plan(desired: DesiredState, observed: ObservedState): Plan {
+/**
+ * `published`: host names that the Service's status shows. An older load balancer stays until clients can find the
+ * new one there.
+ */
+export function plan(desired: DesiredState, observed: ObservedState, published: readonly string[]): Plan {
   const conflict = nameConflict(desired, observed);
   if (conflict) return conflict;
   const mine = keepMine(observed, ({ tags }) => isMine(desired, tags));
@@ -53,6 +57,7 @@ export function plan(desired: DesiredState, observed: ObservedState): Plan {
     mine.securityGroups.find(({ name }) => name === group?.name),
   );
   const name = current?.name ?? desired.loadBalancer.name;
+  const mayRetire = current?.state.startsWith('active') && published.includes(current.hostname);
   const olderArns = new Set(older.map(({ arn }) => arn));
   const replaced = late.filter(({ loadBalancers }) => loadBalancers.some((arn) => olderArns.has(arn)));
   const steps: Step[] = [
@@ -64,16 +69,14 @@ export function plan(desired: DesiredState, observed: ObservedState): Plan {
     ...desired.listeners.flatMap((wanted) => listenerSteps(name, wanted, current, matches.get(wanted.port))),
     ...desired.targetGroups.flatMap((wanted) => deregisterSteps(wanted, matches.get(wanted.port))),
     ...late.filter((each) => !replaced.includes(each)).map(deleteTargetGroup),
-    ...(current?.state.startsWith('active')
-      ? [...removeLoadBalancers(older), ...replaced.map(deleteTargetGroup)]
-      : []),
-    ...(older.length > 0 && !current?.state.startsWith('active')
+    ...(mayRetire ? [...removeLoadBalancers(older), ...replaced.map(deleteTargetGroup)] : []),
+    ...(older.length > 0 && !mayRetire
       ? []
       : mine.securityGroups
           .filter((each) => each.name !== group?.name)
           .map((each): Step => ({ kind: 'deleteSecurityGroup', group: each.name }))),
   ];
-  return { kind: 'steps', steps, notes: change.notes, replacing: older.length > 0 };
+  return { kind: 'steps', steps, notes: change.notes, replacing: older.length > 0 && !mayRetire };
 }
 
 /** Everything of the Service goes, and nothing else. */

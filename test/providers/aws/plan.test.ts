@@ -8,7 +8,7 @@ import { desired, type Wishes } from './desired.ts';
 import { NaiveAws } from './naive-aws.ts';
 
 function stepsOf(wanted: DesiredState, aws: NaiveAws): readonly Step[] {
-  const found = plan(wanted, aws.state());
+  const found = plan(wanted, aws.state(), hostnames(aws));
   return found.kind === 'steps' ? found.steps : expect.fail(found.message);
 }
 
@@ -28,6 +28,10 @@ function settled(wishes: Wishes = {}): NaiveAws {
   const aws = new NaiveAws();
   settle(aws, desired(wishes));
   return aws;
+}
+
+function hostnames({ loadBalancers }: NaiveAws): string[] {
+  return loadBalancers.map(({ hostname }) => hostname);
 }
 
 function kinds(steps: readonly Step[]): string[] {
@@ -112,8 +116,9 @@ describe('a plan', () => {
     const steps = stepsOf(wanted, aws);
     expect(kinds(steps)).toEqual(['createTargetGroup', 'register', 'createLoadBalancer', 'createListener']);
     for (const step of steps) aws.apply(step);
-    expect(plan(wanted, aws.state())).toMatchObject({ steps: [], replacing: true });
+    expect(plan(wanted, aws.state(), hostnames(aws))).toMatchObject({ steps: [], replacing: true });
     aws.activate();
+    expect(plan(wanted, aws.state(), ['the old one'])).toMatchObject({ steps: [], replacing: true });
     expect(kinds(settle(aws, wanted))).toEqual(['deleteLoadBalancer', 'deleteTargetGroup']);
     expect(aws.loadBalancers.map(({ scheme }) => scheme)).toEqual(['internet-facing']);
     expect(aws.loadBalancers[0]?.arn).not.toBe(before);
@@ -123,7 +128,11 @@ describe('a plan', () => {
 
   it('never makes a second load balancer under an explicit name', () => {
     const aws = settled({ annotations: { name: 'edge' } });
-    const found = plan(desired({ annotations: { name: 'edge', scheme: 'internet-facing' } }), aws.state());
+    const found = plan(
+      desired({ annotations: { name: 'edge', scheme: 'internet-facing' } }),
+      aws.state(),
+      hostnames(aws),
+    );
     expect(found).toMatchObject({ kind: 'conflict', reason: 'NameInUse' });
   });
 
@@ -171,7 +180,7 @@ describe('a plan', () => {
     ],
   ])('says what cannot be changed: %s', (_, before, after, note) => {
     const aws = settled(before);
-    const found = plan(desired(after), aws.state());
+    const found = plan(desired(after), aws.state(), hostnames(aws));
     expect(found).toMatchObject({ kind: 'steps', notes: [expect.stringMatching(note)] });
   });
 
@@ -200,7 +209,7 @@ describe('a plan', () => {
   ])('touches nothing of %s', (_, tags, message) => {
     const aws = settled();
     for (const each of aws.loadBalancers) each.tags = tags;
-    const found = plan(desired({ targets: [] }), aws.state());
+    const found = plan(desired({ targets: [] }), aws.state(), hostnames(aws));
     expect(found).toMatchObject({
       kind: 'conflict',
       reason: 'NameTaken',
