@@ -5,6 +5,8 @@ import type { Ip } from '../net/address.ts';
 /** What a Service has from its provider. */
 export interface Ingress {
   readonly addresses: readonly Ip[];
+  /** Names in place of addresses, where a cloud balances the load. */
+  readonly hostnames?: readonly string[];
   /** Where they come from, as the Service's annotation tells; none where there is no address. */
   readonly source?: string;
 }

@@ -25,10 +25,14 @@ export interface StatusPatch {
 
 /** The patch after `outcome`, or undefined where the Service shows it. `now`: the calendar time for a transition. */
 export function statusPatch(service: ServiceObject, outcome: Outcome, now: Date): StatusPatch | undefined {
-  const wanted = outcome.addresses.map((address) => ({ ip: address, ipMode: 'VIP' }));
+  const { addresses, hostnames = [] } = outcome;
+  const wanted: IngressStatus[] = [
+    ...addresses.map((address) => ({ ip: address, ipMode: 'VIP' })),
+    ...hostnames.map((hostname) => ({ hostname })),
+  ];
   const message =
     outcome.kind === 'done'
-      ? `${outcome.addresses.join(' and ')} from ${(outcome.source ?? '').split(',').join(' and ')}`
+      ? `${[...addresses, ...hostnames].join(' and ')} from ${(outcome.source ?? '').split(',').join(' and ')}`
       : clip(outcome.message);
   return difference(service, {
     ingress: wanted,
@@ -116,12 +120,13 @@ export function clip(message: string): string {
   return message.length <= LIMIT ? message : `${message.slice(0, LIMIT - 2)} …`;
 }
 
-/** Only the address and its mode are ours: the API server completes the rest. */
+/** Only addresses with their mode, and host names, are ours: the API server completes the rest. */
 function sameIngress(a: readonly IngressStatus[], b: readonly IngressStatus[]): boolean {
   return (
     a.length === b.length &&
-    a.every(({ ip, ipMode = 'VIP', hostname }, i) => {
-      return hostname === undefined && ip === b[i]?.ip && ipMode === b[i]?.ipMode;
+    a.every(({ ip, ipMode, hostname }, i) => {
+      const mode = ipMode ?? (ip === undefined ? undefined : 'VIP'); // the API server's own default
+      return hostname === b[i]?.hostname && ip === b[i]?.ip && mode === b[i]?.ipMode;
     })
   );
 }

@@ -315,3 +315,28 @@ describe('the event on a Service', () => {
     expect(release && eventFor({ ...served, metadata }, release)).toBeUndefined();
   });
 });
+
+describe('a Service that a cloud serves', () => {
+  const cloud: Outcome = { kind: 'done', addresses: [], hostnames: ['lb.example.net'], source: 'main' };
+
+  it('shows a host name, without an address or its mode', () => {
+    const patch = statusPatch(service(), cloud, NOW);
+    expect(patch?.status?.loadBalancer?.ingress).toEqual([{ hostname: 'lb.example.net' }]);
+    expect(patch?.status?.conditions?.[0]?.message).toBe('lb.example.net from main');
+  });
+
+  it('is written only where the name differs', () => {
+    const shown = statusPatch(
+      service({ loadBalancer: { ingress: [{ hostname: 'lb.example.net' }] } }),
+      cloud,
+      NOW,
+    );
+    expect(shown?.status?.loadBalancer).toBeUndefined();
+    const other = statusPatch(
+      service({ loadBalancer: { ingress: [{ hostname: 'old.example.net' }] } }),
+      cloud,
+      NOW,
+    );
+    expect(other?.status?.loadBalancer?.ingress).toEqual([{ hostname: 'lb.example.net' }]);
+  });
+});
