@@ -46,12 +46,13 @@ it('takes along no tool that only the build needs', () => {
     expect(existsSync(join(image, 'node_modules', name))).toBe(false);
 });
 
-it('runs both commands on the Node that it brings, with nothing else beside it', () => {
+it('runs both commands on the Node that it brings, read-only, with nothing else beside it', () => {
+  const readOnly = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$0/bin/fairlead" "$@"';
   const run = (...words: string[]) =>
-    execFileSync(join(image, 'bin/fairlead'), words, {
+    execFileSync('unshare', ['--mount', 'sh', '-c', readOnly, image, ...words], {
       encoding: 'utf8',
       cwd: '/',
-      env: { PATH: '/usr/bin:/bin' },
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     });
   expect(run('--version')).toBe('0.1.0\n');
   expect(run('controller', '--help')).toContain('--leader-elect');
