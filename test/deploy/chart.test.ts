@@ -50,6 +50,7 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
     ['with its defaults', [], {}],
     ['with monitoring', ['monitoring'], { monitoring: { podMonitors: true, rules: true } }],
     ['with a NetworkPolicy', ['network-policy'], { networkPolicy: { enabled: true } }],
+    ['with its admission policy', ['admission-policy'], { admissionPolicy: true }],
     ['in place of kube-proxy', ['replace-kube-proxy'], { agent: { proxy: true } }],
   ])('%s is what kustomize makes', (_, components, values) => {
     expect(byName(render(program, values))).toEqual(byName(kustomize(...components)));

@@ -121,6 +121,17 @@ describe('kubectl apply -k deploy', () => {
     expect(more.toSorted()).toEqual(['NetworkPolicy', 'PodMonitor', 'PodMonitor', 'PrometheusRule']);
   });
 
+  it('has a policy that warns of a Service and never refuses one, answer or no answer', () => {
+    const objects = overlay('admission-policy');
+    const [name, binding] = ['services.fairlead.dev', 'ValidatingAdmissionPolicyBinding'];
+    expect(named(objects, 'ValidatingAdmissionPolicy', name)).toMatchObject({
+      spec: { failurePolicy: 'Ignore' },
+    });
+    expect(named(objects, binding, name)).toMatchObject({
+      spec: { policyName: name, validationActions: ['Warn'] },
+    });
+  });
+
   it('alerts on figures that there are', () => {
     const rules = readFileSync(join(DEPLOY, 'components/monitoring/rules.yaml'), 'utf8');
     const metrics = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
