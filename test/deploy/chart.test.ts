@@ -70,7 +70,7 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
       loadBalancerClasses: ['a', 'example.com/b'],
       classless: false,
       apiServer: { host: '192.0.2.2' },
-      agent: { announce: false, excludeInterfaces: '^(eth9|x: y)$' },
+      agent: { announce: false, excludeInterfaces: '^(eth9|x: y)$', onConflict: 'keep' },
       controller: { replicas: 1, podDisruptionBudget: false },
       imagePullSecrets: [{ name: 'key' }],
       monitoring: { rules: true, labels: { release: 'prometheus' } },
@@ -78,7 +78,12 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
     const agent = named(objects, 'DaemonSet', 'fairlead-agent');
     const classes = ['--lb-class=a', '--lb-class=example.com/b', '--no-classless'];
     expect(containerOf(agent).args).toEqual(
-      expect.arrayContaining([...classes, '--no-announce', '--exclude-interfaces=^(eth9|x: y)$']),
+      expect.arrayContaining([
+        ...classes,
+        '--no-announce',
+        '--exclude-interfaces=^(eth9|x: y)$',
+        '--on-conflict=keep',
+      ]),
     );
     expect(podOf(agent)).toMatchObject({ imagePullSecrets: [{ name: 'key' }] });
     const controller = named(objects, 'Deployment', 'fairlead-controller');
