@@ -49,7 +49,7 @@ export function agentCommand(): Command {
         .default('withhold'),
     )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
-    .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256')
+    .option('--healthz-bind-address <host:port>', '/healthz, /livez, /readyz', bindAddress, '0.0.0.0:10256')
     .action((options: AgentOptions & { readonly nodeName?: string }) => {
       if (options.cleanup) return runUntilSignal(() => cleanUp(options));
       const { nodeName } = options;
@@ -125,6 +125,7 @@ function servePages(
 ): void {
   const health = () => ({
     healthy: state.problem === undefined,
+    ready: state.ready,
     detail: { ready: state.ready, ...(state.problem === undefined ? {} : { problem: state.problem }) },
   });
   const pages = { registry, health, clock: systemClock, log, signal };

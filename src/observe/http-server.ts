@@ -7,6 +7,8 @@ import type { Logger } from './logger.ts';
 
 export interface Health {
   readonly healthy: boolean;
+  /** For /readyz: whether it does its work already. Absent: as soon as it is healthy. */
+  readonly ready?: boolean;
   /** What is the matter, or what is well: shown as JSON. */
   readonly detail: Readonly<Record<string, unknown>>;
 }
@@ -99,8 +101,9 @@ function answer(options: HttpServerOptions, request: IncomingMessage, response: 
     case '/healthz':
     case '/livez':
     case '/readyz': {
-      const { healthy, detail } = options.health();
-      response.writeHead(healthy ? 200 : 503, { 'content-type': 'application/json' });
+      const { healthy, ready = true, detail } = options.health();
+      const well = healthy && (ready || !request.url?.startsWith('/readyz'));
+      response.writeHead(well ? 200 : 503, { 'content-type': 'application/json' });
       response.end(`${JSON.stringify({ healthy, ...detail })}\n`);
       return;
     }

@@ -19,6 +19,8 @@ import { RESERVATION_FIELDS, RESERVED_SERVICE_FIELDS } from '../../src/api/reser
 
 interface Schema {
   readonly type?: string;
+  readonly description?: string;
+  readonly maxItems?: number;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly items?: Schema;
   readonly additionalProperties?: Schema;
@@ -134,6 +136,30 @@ describe('the schema', () => {
       'Exists',
       'DoesNotExist',
     ]);
+  });
+
+  it.each([POOLS, ADVERTISEMENTS])(
+    'of %s describes every field, and bounds every list, as rules in CEL need it',
+    (plural) => {
+      const bare: string[] = [];
+      const look = (schema: Schema, path: string) => {
+        for (const [name, each] of Object.entries(schema.properties ?? {})) {
+          const at = `${path}.${name}`;
+          if (each.description === undefined && at !== '.metadata') bare.push(`${at}: description`);
+          if (each.type === 'array' && each.maxItems === undefined && !at.startsWith('.status'))
+            bare.push(`${at}: maxItems`);
+          look(each, at);
+          if (each.items) look(each.items, `${at}[]`);
+        }
+      };
+      look(definition(plural).spec.versions[0]?.schema.openAPIV3Schema ?? {}, '');
+      expect(bare).toEqual([]);
+    },
+  );
+
+  it('of a pool shows in its columns how many addresses there are, in use and free', () => {
+    const columns = definition(POOLS).spec.versions[0]?.additionalPrinterColumns.map(({ name }) => name);
+    expect(columns?.slice(1, 4)).toEqual(['Total-IPv4', 'Used-IPv4', 'Available-IPv4']);
   });
 
   it('of a pool counts addresses in its status', () => {

@@ -2,6 +2,7 @@
 import type { Clock } from '../../clock/clock.ts';
 import { type Cause, invalid } from './api-error.ts';
 import type { ApiObject } from './api-object.ts';
+import { areEvaluated, ruleCauses } from './cel.ts';
 import { AGE_COLUMN, NAME_COLUMN, pathColumn } from './columns.ts';
 import { fieldInvalid, fieldNotSupported, fieldRequired } from './field-causes.ts';
 import type { Kind, Strategy } from './kinds.ts';
@@ -119,7 +120,8 @@ function definitionCauses({ group, scope, names = {}, versions = [] }: Definitio
 /** Where a schema says what this server would not evaluate: a strict client is refused, others are warned. */
 function unevaluated(schema: Schema, path: string): string[] {
   const { properties, items, additionalProperties, pattern } = schema;
-  const own = 'x-kubernetes-validations' in schema ? [`${path}.x-kubernetes-validations`] : [];
+  const rules = schema['x-kubernetes-validations'] ?? [];
+  const own = areEvaluated(rules) ? [] : [`${path}.x-kubernetes-validations`];
   if (pattern !== undefined && !patternOf(pattern)) own.push(`${path}.pattern`);
   const named = Object.entries(properties ?? {}).flatMap(([name, each]) =>
     unevaluated(each, `${path}.properties[${name}]`),
@@ -146,6 +148,7 @@ function kindsOf({ spec }: ApiObject): Kind[] {
         const prepare = (object: ApiObject, previous: ApiObject | undefined, unknown: string[]) => {
           const pruned = prune(schema, object, '', unknown) as ApiObject; // an object in, an object out
           const causes = validate(schema, pruned, '');
+          if (causes.length === 0) causes.push(...ruleCauses(schema, pruned, ''));
           if (causes.length > 0) throw invalid(names.kind, group, object.metadata.name, causes);
           return previous === undefined && hasStatus ? withoutStatus(pruned) : pruned;
         };

@@ -1,5 +1,5 @@
 // Structural schemas (apiextensions.k8s.io/v1): defaults, pruning, validation, in kube-apiserver's words.
-// CEL rules (x-kubernetes-validations) are not evaluated; definitions that hold some are told so.
+// Rules in CEL (x-kubernetes-validations) are asked elsewhere (cel.ts), of values that fit the schema.
 import type { Cause } from './api-error.ts';
 import { isObject, sameJson } from './api-object.ts';
 import {
@@ -45,6 +45,7 @@ export interface Schema {
   readonly 'x-kubernetes-list-type'?: string;
   readonly 'x-kubernetes-map-type'?: string;
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
+  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message?: string }[];
 }
 
 /** A copy with defaults filled in and unknown fields gone; their paths are added to `unknown`. */

@@ -193,6 +193,30 @@ describe('the project’s own definitions', () => {
     expect([status, body.reason]).toEqual([415, 'UnsupportedMediaType']);
   });
 
+  it.each<[string, object, string, string]>([
+    [
+      'a host name among the addresses',
+      { addresses: ['192.0.2.1', 'web.example.com'] },
+      'spec.addresses[1]',
+      'write a prefix (192.0.2.0/24), a range (192.0.2.10-192.0.2.20) or one address',
+    ],
+    [
+      'a requirement without the values that it needs',
+      {
+        addresses: ['192.0.2.1'],
+        serviceAllocation: { serviceSelectors: [{ matchExpressions: [{ key: 'a', operator: 'In' }] }] },
+      },
+      'spec.serviceAllocation.serviceSelectors[0].matchExpressions[0]',
+      'In and NotIn need values; Exists and DoesNotExist take none',
+    ],
+  ])('refuse %s, by their rules in CEL', async (_, spec, field, words) => {
+    const { status, body } = await raw.post(POOLS, pool('ruled', spec));
+    expect(status).toBe(422);
+    expect(body.details.causes).toEqual([
+      { reason: 'FieldValueInvalid', field, message: expect.stringContaining(words) },
+    ]);
+  });
+
   it('show their columns in a table', async () => {
     await raw.post(POOLS, pool('shown', { addresses: ['192.0.2.0/24', '2001:db8::/120'] }));
     const condition = {
@@ -212,9 +236,11 @@ describe('the project’s own definitions', () => {
     ).toEqual([
       ['Name', 0],
       ['Addresses', 0],
-      ['Assigned-IPv4', 0],
+      ['Total-IPv4', 0],
+      ['Used-IPv4', 0],
       ['Available-IPv4', 0],
-      ['Assigned-IPv6', 1],
+      ['Total-IPv6', 1],
+      ['Used-IPv6', 1],
       ['Available-IPv6', 1],
       ['Exhausted', 0],
       ['Valid', 0],
@@ -223,7 +249,9 @@ describe('the project’s own definitions', () => {
     expect(body.rows[0].cells).toEqual([
       'shown',
       '["192.0.2.0/24","2001:db8::/120"]',
+      null,
       3,
+      null,
       null,
       null,
       null,
@@ -265,8 +293,8 @@ describe('a definition', () => {
     expect(answer.body.details.causes.map((each: { field: string }) => each.field)).toContain(field);
   });
 
-  it('with rules in CEL, which nobody evaluates here, is told so: refused where the client is strict', async () => {
-    const rules = { 'x-kubernetes-validations': [{ rule: 'self.a > 1' }] };
+  it('with rules in CEL that nobody evaluates here is told so: refused where the client is strict', async () => {
+    const rules = { 'x-kubernetes-validations': [{ rule: 'isIP(self.a)' }] };
     const listed = { type: 'array', items: { type: 'object', ...rules } };
     const body = definition('ruled', 'Rule', { type: 'object', properties: { spec: listed } });
     const field = 'spec.versions[0].schema.openAPIV3Schema.properties[spec].items.x-kubernetes-validations';

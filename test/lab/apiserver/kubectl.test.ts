@@ -100,7 +100,7 @@ describe('kubectl apply', () => {
     manifest('pool.yaml', POOL.replace('192.0.2.0/24', '198.51.100.0/24'));
     expect(await kubectl('apply', '-f', file)).toBe('ipaddresspool.fairlead.dev/lan configured\n');
     expect(rows(await kubectl('get', 'ipaddresspools'))).toEqual([
-      ['NAME', 'ADDRESSES', 'ASSIGNED-IPV4', 'AVAILABLE-IPV4', 'EXHAUSTED', 'VALID', 'AGE'],
+      ['NAME', 'ADDRESSES', 'TOTAL-IPV4', 'USED-IPV4', 'AVAILABLE-IPV4', 'EXHAUSTED', 'VALID', 'AGE'],
       ['lan', '["198.51.100.0/24"]', expect.stringMatching(/^\d+s$/)],
     ]);
   });

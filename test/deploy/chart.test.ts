@@ -1,0 +1,116 @@
+// The Helm chart renders what kustomize makes, and refuses values that it does not know. Needs Go, for Helm's engine.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import { buildRenderer, findGo, objectsIn, render } from './chart.ts';
+import { containerOf, named, podOf } from './workload.ts';
+
+const DEPLOY = join(import.meta.dirname, '../../deploy');
+/** Milliseconds: the first build fetches and compiles Helm's engine. */
+const BUILD_DEADLINE = 900_000;
+const MISSING = 'left out: there is no Go (1.24 or newer, https://go.dev/dl) to build Helm’s engine with';
+
+const go = findGo();
+const leftOut = go === undefined && !process.env.CI;
+
+let program: string;
+
+beforeAll(() => {
+  if (leftOut) return;
+  if (go === undefined) throw new Error(MISSING);
+  program = buildRenderer(go);
+}, BUILD_DEADLINE);
+
+/** By kind and name, without the namespace itself, which `helm --create-namespace` makes. */
+function byName(objects: readonly KubeObject[]): Record<string, KubeObject> {
+  const kept = objects.filter(({ kind }) => kind !== 'Namespace');
+  return Object.fromEntries(kept.map((each) => [`${each.kind} ${each.metadata.name}`, each]));
+}
+
+function kustomize(...components: readonly string[]): KubeObject[] {
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-chart-'));
+  try {
+    const at = (path: string) => relative(folder, join(DEPLOY, path));
+    const kustomization = {
+      resources: [at('.')],
+      components: components.map((each) => at(`components/${each}`)),
+    };
+    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+    return objectsIn(execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' }));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () => {
+  it.each<[string, string[], object]>([
+    ['with its defaults', [], {}],
+    ['with monitoring', ['monitoring'], { monitoring: { podMonitors: true, rules: true } }],
+    ['with a NetworkPolicy', ['network-policy'], { networkPolicy: { enabled: true } }],
+    ['with its admission policy', ['admission-policy'], { admissionPolicy: true }],
+    ['in place of kube-proxy', ['replace-kube-proxy'], { agent: { proxy: true } }],
+  ])('%s is what kustomize makes', (_, components, values) => {
+    expect(byName(render(program, values))).toEqual(byName(kustomize(...components)));
+  });
+
+  it('names the image by digest where there is one, and by its version otherwise', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const image = (values: object) =>
+      containerOf(named(render(program, { image: values }), 'DaemonSet', 'fairlead-agent')).image;
+    expect(image({})).toBe('fairlead:0.1.0');
+    expect(image({ repository: 'r.example.com/f', tag: 'x' })).toBe('r.example.com/f:x');
+    expect(image({ repository: 'r.example.com/f', tag: 'x', digest })).toBe(`r.example.com/f@${digest}`);
+  });
+
+  it('passes on what it is told', () => {
+    const objects = render(program, {
+      loadBalancerClasses: ['a', 'example.com/b'],
+      classless: false,
+      apiServer: { host: '192.0.2.2' },
+      agent: { announce: false, excludeInterfaces: '^(eth9|x: y)$', onConflict: 'keep' },
+      controller: { replicas: 1, podDisruptionBudget: false },
+      imagePullSecrets: [{ name: 'key' }],
+      monitoring: { rules: true, labels: { release: 'prometheus' } },
+    });
+    const agent = named(objects, 'DaemonSet', 'fairlead-agent');
+    const classes = ['--lb-class=a', '--lb-class=example.com/b', '--no-classless'];
+    expect(containerOf(agent).args).toEqual(
+      expect.arrayContaining([
+        ...classes,
+        '--no-announce',
+        '--exclude-interfaces=^(eth9|x: y)$',
+        '--on-conflict=keep',
+      ]),
+    );
+    expect(podOf(agent)).toMatchObject({ imagePullSecrets: [{ name: 'key' }] });
+    const controller = named(objects, 'Deployment', 'fairlead-controller');
+    expect(containerOf(controller).args).toEqual(expect.arrayContaining(classes));
+    expect(containerOf(controller)).toMatchObject({
+      env: [
+        { name: 'KUBERNETES_SERVICE_HOST', value: '192.0.2.2' },
+        { name: 'KUBERNETES_SERVICE_PORT', value: '6443' },
+      ],
+    });
+    expect(named(objects, 'PodDisruptionBudget', 'fairlead-controller')).toBeUndefined();
+    expect(named(objects, 'PrometheusRule', 'fairlead')?.metadata.labels).toEqual({ release: 'prometheus' });
+  });
+
+  it.each<[string, object, string]>([
+    ['a value that is not there', { agent: { prxy: true } }, "additional properties 'prxy' not allowed"],
+    ['a word for a switch', { agent: { proxy: 'yes' } }, 'got string, want boolean'],
+    ['a level that is none', { logLevel: 'loud' }, '/logLevel'],
+    [
+      'a time without its unit',
+      { controller: { leaderElection: { leaseDuration: '15' } } },
+      '/leaseDuration',
+    ],
+    ['a port that is too high', { agent: { healthPort: 70_000 } }, '/agent/healthPort'],
+    ['a digest that is none', { image: { digest: 'latest' } }, '/image/digest'],
+    ['no class', { loadBalancerClasses: [] }, '/loadBalancerClasses'],
+  ])('refuses %s', (_, values, words) => {
+    expect(() => render(program, values)).toThrow(words);
+  });
+});
