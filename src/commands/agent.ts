@@ -11,7 +11,7 @@ import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
 import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
-import { type Process, startProcess } from './processes.ts';
+import { followingOnce, type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -76,7 +76,7 @@ function regularExpression(text: string): RegExp {
 }
 
 async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const agent = await startProcess('agent', options, signal);
+  const agent = followingOnce(await startProcess('agent', options, signal));
   const services = agent.follow(SERVICES);
   const changes = new Changes(signal);
   const onChange = () => changes.notice();
