@@ -27,6 +27,7 @@ export interface AnnouncingOptions {
   readonly classes: ServiceClasses;
   readonly excludeInterfaces: RegExp;
   readonly onConflict: ConflictPolicy;
+  readonly avoidCordoned: boolean;
 }
 
 export interface AnnouncingHalf {
@@ -106,7 +107,7 @@ export async function startAnnouncing(
       (service) => endpoints.nodesOf(service),
     );
     newAddresses.see(wanted.keys());
-    const candidates = candidateNodes(nodes.store.values(), membership);
+    const candidates = candidateNodes(nodes.store.values(), membership, options);
     owned = ownedAddresses(
       wanted.values(),
       advertisementsOf(advertisements.store.values()),

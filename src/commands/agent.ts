@@ -22,6 +22,7 @@ interface AgentOptions extends CommonOptions {
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
   readonly onConflict: ConflictPolicy;
+  readonly avoidCordoned: boolean;
   readonly metricsBindAddress: string;
   readonly healthzBindAddress: string;
 }
@@ -48,6 +49,7 @@ export function agentCommand(): Command {
         .choices(['withhold', 'keep'])
         .default('withhold'),
     )
+    .option('--avoid-cordoned', 'no address is announced from a cordoned node, as while it is drained', false)
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256')
     .action((options: AgentOptions & { readonly nodeName?: string }) => {
