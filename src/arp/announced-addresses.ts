@@ -1,6 +1,7 @@
 // Which addresses are to be announced at all: those that the status of our Services shows and a pool holds.
 import { isOurs, POOL_ANNOTATION, type ServiceClasses } from '../api/service.ts';
 import type { ServiceObject } from '../kube/objects.ts';
+import { keyOf } from '../kube/store.ts';
 import { type Ip, parseIp } from '../net/address.ts';
 import { contains, type Range } from '../net/range.ts';
 
@@ -17,12 +18,16 @@ export interface AnnouncedAddress {
   readonly pool: AnnouncedPool;
   /** Labels of every Service that has it; several share it. */
   readonly serviceLabels: readonly Readonly<Record<string, string>>[];
+  /** The nodes that its traffic may come to: where every Service that has it has externalTrafficPolicy Local. */
+  readonly onlyNodes?: ReadonlySet<string> | undefined;
 }
 
 export function announcedAddresses(
   services: Iterable<ServiceObject>,
   pools: readonly AnnouncedPool[],
   classes: ServiceClasses,
+  /** The nodes with endpoints of a Service, by namespace/name. */
+  endpointNodes: (service: string) => ReadonlySet<string>,
 ): Map<Ip, AnnouncedAddress> {
   const announced = new Map<Ip, AnnouncedAddress>();
   for (const service of services) {
@@ -33,8 +38,12 @@ export function announcedAddresses(
       const address = parsed.value;
       const pool = poolOf(address, service, pools);
       if (!pool) continue;
-      const serviceLabels = [...(announced.get(address)?.serviceLabels ?? []), service.metadata.labels ?? {}];
-      announced.set(address, { address, pool, serviceLabels });
+      const known = announced.get(address);
+      const serviceLabels = [...(known?.serviceLabels ?? []), service.metadata.labels ?? {}];
+      const isLocal = service.spec.externalTrafficPolicy === 'Local';
+      const nodes = isLocal ? endpointNodes(keyOf(service)) : undefined;
+      const onlyNodes = known && nodes ? known.onlyNodes && new Set([...known.onlyNodes, ...nodes]) : nodes;
+      announced.set(address, { address, pool, serviceLabels, onlyNodes });
     }
   }
   return announced;

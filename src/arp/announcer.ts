@@ -55,6 +55,8 @@ export class Announcer {
   readonly #closest = new Map<Ip, InterfaceChoice>();
   /** Until when the right to each was told to the sockets. */
   readonly #rights = new Map<Ip, number>();
+  /** Since when each waits to be answered for. */
+  readonly #waiting = new Map<Ip, { readonly since: number; readonly use: 'first' | 'again' }>();
   #eligible: ReadonlyMap<string, EligibleInterface> = new Map();
   #retry: Timer | undefined;
   /** What was last said of each interface that has a problem: a retry that fails alike says nothing. */
@@ -111,6 +113,8 @@ export class Announcer {
     for (const [address, choice] of before) {
       if (addresses.has(address)) continue;
       this.#rights.delete(address);
+      this.#waiting.delete(address);
+      this.#options.metrics.changes.inc({ change: 'lost' });
       this.#closest.delete(address);
       this.#schedule.stop(address);
       this.#checks.end(address);
@@ -133,8 +137,11 @@ export class Announcer {
         if (did) responder.leave(address);
         if (does) isWider = true;
       }
-      if (known === undefined) this.#begin(address, isFirstUse(address));
-      else if (isWider) widened.push(address);
+      if (known === undefined) {
+        this.#options.metrics.changes.inc({ change: 'gained' });
+        this.#begin(address, isFirstUse(address));
+      }
+      if (known !== undefined && isWider) widened.push(address);
     }
     this.#count();
     this.#spread(widened);
@@ -173,14 +180,23 @@ export class Announcer {
 
   /** Has the address checked, if it is ours to answer for. */
   #begin(address: Ip, isFirstUse: boolean): void {
-    if ((this.#rights.get(address) ?? 0) <= this.#options.clock.now()) return;
+    const since = this.#options.clock.now();
+    if ((this.#rights.get(address) ?? 0) <= since) return;
+    this.#waiting.set(address, { since, use: isFirstUse ? 'first' : 'again' });
     this.#checks.begin(address, isFirstUse ? 'first use' : 'takeover');
   }
 
   #onChecked(address: Ip): void {
     this.#tell(address);
-    if (this.#checks.mayAnswer(address) === 'yes') this.#schedule.start([address]);
-    else this.#schedule.stop(address);
+    if (this.#checks.mayAnswer(address) !== 'yes') {
+      this.#schedule.stop(address);
+      return;
+    }
+    const waiting = this.#waiting.get(address);
+    this.#waiting.delete(address);
+    const { clock, metrics } = this.#options;
+    if (waiting) metrics.claimSeconds.observe({ use: waiting.use }, (clock.now() - waiting.since) / 1000);
+    this.#schedule.start([address]);
   }
 
   /** Announces on an interface that is new what is answered for already, and asks there, too, who else has it. */

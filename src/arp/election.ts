@@ -28,6 +28,8 @@ interface Standing {
   readonly score: number;
 }
 
+const NO_ENDPOINT = 'no ready endpoint is on the node (externalTrafficPolicy: Local)';
+
 export function electOwner(
   announced: AnnouncedAddress,
   advertisements: readonly Advertisement[],
@@ -40,6 +42,7 @@ export function electOwner(
   for (const node of nodes) {
     const verdict = selecting.length === 0 ? { interfaces: 'all' as const, score: 0 } : stand(node, speaking);
     if (node.ineligible !== undefined) losers.set(node.name, node.ineligible);
+    else if (announced.onlyNodes && !announced.onlyNodes.has(node.name)) losers.set(node.name, NO_ENDPOINT);
     else if (typeof verdict === 'string') losers.set(node.name, verdict);
     else standing.push({ node, ...verdict });
   }

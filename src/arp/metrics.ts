@@ -1,5 +1,5 @@
 // Figures on announcing. No series is per address: addresses come and go.
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { ANSWER_COUNTS, type AnswerCounts, DROP_REASONS } from '../sockets/answering-socket.ts';
 
 export interface ArpMetrics {
@@ -8,6 +8,9 @@ export interface ArpMetrics {
   readonly owned: Gauge<'family'>;
   readonly inConflict: Gauge<'family'>;
   readonly conflicts: Counter<'family'>;
+  /** Addresses that became ours, or ceased to be. */
+  readonly changes: Counter<'change'>;
+  readonly claimSeconds: Histogram<'use'>;
   /** Adds to the figures what a socket counts, from now until what it returns is called. */
   follow(counts: () => AnswerCounts): () => void;
 }
@@ -50,6 +53,14 @@ export function arpMetrics(registry: Registry): ArpMetrics {
     claims: counter('foreign_claims', 'Times another host was heard to speak for our address', 'protocol'),
     owned: gauge('addresses_owned', 'Addresses that this node announces, or would but for a conflict'),
     inConflict: gauge('addresses_in_conflict', 'Of those, addresses that another host has, too'),
+    changes: counter('address_changes', 'Addresses that this node gained or lost', 'change'),
+    claimSeconds: new Histogram({
+      name: 'fairlead_arp_claim_seconds',
+      help: "From when an address became this node's until it was answered for",
+      labelNames: ['use'],
+      buckets: [0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 10],
+      registers,
+    }),
     conflicts: counter('conflicts', 'Times an address was found with another host', 'family'),
     follow(counts) {
       followed.set(counts, counts());

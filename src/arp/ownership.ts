@@ -9,16 +9,26 @@ import { type CandidateNode, electOwner, type InterfaceChoice } from './election
 /** Nodes with this label take no traffic from load balancers (kubernetes.io well-known labels). */
 const EXCLUDED_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
-export function candidateNodes(nodes: Iterable<NodeObject>, membership: Membership): CandidateNode[] {
-  return [...nodes].map(({ metadata: { name, labels = {} } }) => ({
-    name,
-    labels,
-    ineligible: !membership.isAlive(name)
-      ? 'the node is not Ready'
-      : labels[EXCLUDED_LABEL] !== undefined
-        ? `the node has the label ${EXCLUDED_LABEL}`
-        : undefined,
+export function candidateNodes(
+  nodes: Iterable<NodeObject>,
+  membership: Membership,
+  { avoidCordoned = false } = {},
+): CandidateNode[] {
+  return Array.from(nodes, (node) => ({
+    name: node.metadata.name,
+    labels: node.metadata.labels ?? {},
+    ineligible: reasonAgainst(node, membership, avoidCordoned),
   }));
+}
+
+function reasonAgainst(
+  { metadata: { name, labels = {} }, spec }: NodeObject,
+  membership: Membership,
+  avoidCordoned: boolean,
+): string | undefined {
+  if (!membership.isAlive(name)) return 'the node is not Ready';
+  if (labels[EXCLUDED_LABEL] !== undefined) return `the node has the label ${EXCLUDED_LABEL}`;
+  return avoidCordoned && spec?.unschedulable ? 'the node is cordoned (--avoid-cordoned)' : undefined;
 }
 
 export function ownedAddresses(

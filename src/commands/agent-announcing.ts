@@ -6,12 +6,13 @@ import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { type AnnouncedPool, announcedAddresses } from '../arp/announced-addresses.ts';
 import { Announcer } from '../arp/announcer.ts';
 import type { InterfaceChoice } from '../arp/election.ts';
+import { LocalEndpoints } from '../arp/local-endpoints.ts';
 import { arpMetrics } from '../arp/metrics.ts';
 import { NewAddresses } from '../arp/new-addresses.ts';
 import { candidateNodes, ownedAddresses } from '../arp/ownership.ts';
 import { systemClock } from '../clock/clock.ts';
 import type { KubeObject, ServiceObject } from '../kube/objects.ts';
-import { IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NODES } from '../kube/resources.ts';
+import { ENDPOINT_SLICES, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NODES } from '../kube/resources.ts';
 import { onSpecChange } from '../kube/spec-changes.ts';
 import { NodeReadiness } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
@@ -26,6 +27,7 @@ export interface AnnouncingOptions {
   readonly classes: ServiceClasses;
   readonly excludeInterfaces: RegExp;
   readonly onConflict: ConflictPolicy;
+  readonly avoidCordoned: boolean;
 }
 
 export interface AnnouncingHalf {
@@ -67,16 +69,21 @@ export async function startAnnouncing(
   const nodes = agent.follow(NODES);
   const pools = agent.follow(IP_ADDRESS_POOLS);
   const advertisements = agent.follow(L2_ADVERTISEMENTS);
+  const slices = agent.follow(ENDPOINT_SLICES);
+  const endpoints = new LocalEndpoints();
   let stale = true;
   let synced = false;
   const onInput = () => {
     stale = true;
     onChange();
   };
+  slices.store.subscribe((key, slice) => {
+    if (endpoints.set(key, slice)) onInput();
+  });
   for (const { store } of [services, nodes, advertisements]) store.subscribe(onInput);
   // How full a pool is changes with every Service, and is nothing to an agent.
   onSpecChange(pools.store, onInput);
-  Promise.all([services, nodes, pools, advertisements].map((each) => each.synced)).then(() => {
+  Promise.all([services, nodes, pools, advertisements, slices].map((each) => each.synced)).then(() => {
     synced = true;
     onInput();
     if (!nodes.store.get(options.nodeName))
@@ -97,9 +104,10 @@ export async function startAnnouncing(
       services.store.values(),
       poolsOf(pools.store.values()),
       options.classes,
+      (service) => endpoints.nodesOf(service),
     );
     newAddresses.see(wanted.keys());
-    const candidates = candidateNodes(nodes.store.values(), membership);
+    const candidates = candidateNodes(nodes.store.values(), membership, options);
     owned = ownedAddresses(
       wanted.values(),
       advertisementsOf(advertisements.store.values()),

@@ -11,7 +11,7 @@ import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
 import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
-import { type Process, startProcess } from './processes.ts';
+import { followingOnce, type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -22,6 +22,7 @@ interface AgentOptions extends CommonOptions {
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
   readonly onConflict: ConflictPolicy;
+  readonly avoidCordoned: boolean;
   readonly metricsBindAddress: string;
   readonly healthzBindAddress: string;
 }
@@ -48,6 +49,7 @@ export function agentCommand(): Command {
         .choices(['withhold', 'keep'])
         .default('withhold'),
     )
+    .option('--avoid-cordoned', 'no address is announced from a cordoned node, as while it is drained', false)
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez, /readyz', bindAddress, '0.0.0.0:10256')
     .action((options: AgentOptions & { readonly nodeName?: string }) => {
@@ -76,7 +78,7 @@ function regularExpression(text: string): RegExp {
 }
 
 async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const agent = await startProcess('agent', options, signal);
+  const agent = followingOnce(await startProcess('agent', options, signal));
   const services = agent.follow(SERVICES);
   const changes = new Changes(signal);
   const onChange = () => changes.notice();

@@ -67,6 +67,19 @@ export async function startProcess(
   };
 }
 
+/** The same process, which follows each kind once, however many of its parts ask for it. */
+export function followingOnce(process: Process): Process {
+  const made = new Map<unknown, unknown>();
+  return {
+    ...process,
+    follow<T extends KubeObject>(resource: Resource<T>): Followed<T> {
+      const followed = made.get(resource) ?? process.follow(resource);
+      made.set(resource, followed);
+      return followed as Followed<T>; // it was made for this resource
+    },
+  };
+}
+
 /** Throws UsageError for a kubeconfig that cannot be used. */
 export async function connect(kubeconfig: string | undefined, mayWrite?: MayWrite): Promise<KubeApi> {
   try {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type AnnouncedPool, announcedAddresses } from '../../src/arp/announced-addresses.ts';
 import type { IngressStatus, ServiceObject } from '../../src/kube/objects.ts';
+import { ip } from '../../src/net/address.ts';
 import { parseRange, type Range } from '../../src/net/range.ts';
 
 const CLASSES = { classes: new Set(['fairlead.dev/l2']), classless: true };
@@ -26,12 +27,31 @@ function service(
 }
 
 const POOLS = [pool('four', '192.0.2.0/24'), pool('six', '2001:db8::/64')];
-const announced = (...services: ServiceObject[]) => [...announcedAddresses(services, POOLS, CLASSES).keys()];
+const NOWHERE = () => new Set<string>();
+
+const announced = (...services: ServiceObject[]) => [
+  ...announcedAddresses(services, POOLS, CLASSES, NOWHERE).keys(),
+];
 
 describe('an announced address', () => {
+  it('may come to any node, or to those with endpoints where every Service of it is Local', () => {
+    const local = (name: string) => {
+      const made = service(name, [{ ip: '192.0.2.1' }]);
+      return { ...made, spec: { ...made.spec, externalTrafficPolicy: 'Local' as const } };
+    };
+    const nodes = (key: string) => new Set([`node-of-${key}`]);
+    const only = (...services: ServiceObject[]) =>
+      announcedAddresses(services, POOLS, CLASSES, nodes).get(ip('192.0.2.1'))?.onlyNodes;
+    const [a, b, cluster] = [local('a'), local('b'), service('c', [{ ip: '192.0.2.1' }])];
+    expect(only(a)).toEqual(new Set(['node-of-default/a']));
+    expect(only(a, b)).toEqual(new Set(['node-of-default/a', 'node-of-default/b']));
+    for (const mixed of [[a, cluster], [cluster, a], [a, cluster, b], [cluster]])
+      expect(only(...mixed)).toBe(undefined);
+  });
+
   it('is one that the status of our Service shows and a pool holds, in its usual spelling', () => {
     const web = service('web', [{ ip: '192.0.2.1' }, { ip: '2001:DB8:0::1', ipMode: 'VIP' }]);
-    const found = announcedAddresses([web], POOLS, CLASSES);
+    const found = announcedAddresses([web], POOLS, CLASSES, NOWHERE);
     expect([...found.values()].map(({ address, pool }) => [address, pool.name])).toEqual([
       ['192.0.2.1', 'four'],
       ['2001:db8::1', 'six'],
@@ -40,7 +60,12 @@ describe('an announced address', () => {
 
   it('carries the labels of every Service that shares it', () => {
     const ingress = [{ ip: '192.0.2.1' }];
-    const found = announcedAddresses([service('web', ingress), service('mail', ingress)], POOLS, CLASSES);
+    const found = announcedAddresses(
+      [service('web', ingress), service('mail', ingress)],
+      POOLS,
+      CLASSES,
+      NOWHERE,
+    );
     expect([...found.values()].map(({ serviceLabels }) => serviceLabels)).toEqual([
       [{ app: 'web' }, { app: 'mail' }],
     ]);
@@ -73,7 +98,7 @@ describe('an announced address', () => {
         annotations: { 'fairlead.dev/ip-allocated-from-pool': name },
       });
     const poolsFound = (name: string) =>
-      [...announcedAddresses([from(name)], pools, CLASSES).values()].map((each) => each.pool.name);
+      [...announcedAddresses([from(name)], pools, CLASSES, NOWHERE).values()].map((each) => each.pool.name);
     expect(poolsFound('broken')).toEqual(['broken']);
     expect(poolsFound('six,broken')).toEqual(['broken']);
     expect(poolsFound('four')).toEqual([]);

@@ -233,6 +233,23 @@ describe('an announcer', () => {
     expect(lan.frames).toHaveLength(sent);
   });
 
+  it('counts what it gains and loses, and how long it takes until a gain is answered for', async () => {
+    const { announcer, values } = makeAnnouncer(lan.port('eth0').open);
+    announcer.setInterfaces([ETH0]);
+    announcer.reconcile(everywhere(FOUR, SIX), (address) => address === FOUR);
+    await clock.advance(1_000);
+    announcer.reconcile(everywhere(FOUR));
+    expect(await values('fairlead_arp_address_changes_total')).toMatchObject([
+      { labels: { change: 'gained' }, value: 2 },
+      { labels: { change: 'lost' }, value: 1 },
+    ]);
+    const taken = (await values('fairlead_arp_claim_seconds')) as { metricName?: string; value: number }[]; // histograms name theirs
+    expect(taken.filter(({ metricName }) => metricName?.endsWith('_sum'))).toMatchObject([
+      { labels: { use: 'again' }, value: 0.021 },
+      { labels: { use: 'first' }, value: 0.153 },
+    ]);
+  });
+
   it('counts other hosts that speak for an address of ours', async () => {
     const { announcer, values } = makeAnnouncer(lan.port('eth0').open);
     announcer.setInterfaces([ETH0]);

@@ -132,6 +132,21 @@ describe('an election', () => {
     ]);
   });
 
+  it('is among the nodes that traffic may come to, and the others are told why', () => {
+    const only = { ...address('192.0.2.1'), onlyNodes: new Set(['b']) };
+    const { owner, losers } = electOwner(
+      only,
+      [],
+      [node('a'), node('b'), node('c', {}, 'the node is not Ready')],
+    );
+    expect(owner).toBe('b');
+    expect([...losers]).toEqual([
+      ['a', 'no ready endpoint is on the node (externalTrafficPolicy: Local)'],
+      ['c', 'the node is not Ready'],
+    ]);
+    expect(electOwner({ ...only, onlyNodes: new Set() }, [], [node('a')]).owner).toBe(undefined);
+  });
+
   it('tells the one that ranks lower who ranks before it', () => {
     const { owner = '', losers } = electOwner(address('192.0.2.1'), [], [node('a'), node('b')]);
     const loser = owner === 'a' ? 'b' : 'a';

@@ -21,6 +21,17 @@ describe('candidates', () => {
   });
 });
 
+describe('cordoned nodes', () => {
+  const nodes = [{ ...node('a'), spec: { unschedulable: true } }, node('b')];
+  const reasons = (options?: { avoidCordoned: boolean }) =>
+    candidateNodes(nodes, { isAlive: () => true }, options).map(({ ineligible }) => ineligible);
+
+  it('may announce, unless the operator has them avoided', () => {
+    expect(reasons()).toEqual([undefined, undefined]);
+    expect(reasons({ avoidCordoned: true })).toEqual(['the node is cordoned (--avoid-cordoned)', undefined]);
+  });
+});
+
 describe('ownership', () => {
   it('divides the addresses among the nodes: each has exactly one owner', () => {
     const pool = { name: 'pool', labels: {}, ranges: [] };

@@ -1,5 +1,6 @@
 // The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ENDPOINT_SLICES } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { within } from '../../src/lab/waiting.ts';
@@ -98,6 +99,41 @@ describe('a Service of type LoadBalancer', () => {
     expect(addressesOf(await lab.objects.service('few'))).toEqual(['192.0.2.150']);
     expect((await lab.ownerOf('192.0.2.150' as Ipv4)).name).toBe('node-2');
     await lab.objects.deleteService('few');
+  });
+});
+
+describe('a Service with externalTrafficPolicy Local', () => {
+  it('is announced from the node that its endpoint is on, and follows it', async () => {
+    const pool = { 'fairlead.dev/address-pool': 'lan' };
+    await lab.objects.createService('local', { externalTrafficPolicy: 'Local' }, pool);
+    const slice = (name: string) => ({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: {
+        name: 'local-1',
+        namespace: 'default',
+        labels: { 'kubernetes.io/service-name': 'local' },
+      },
+      addressType: 'IPv4' as const,
+      ports: [{ name: '', protocol: 'TCP' as const, port: 80 }],
+      endpoints: [{ addresses: [lab.node(name).pods[0]?.addresses[0] ?? ''], nodeName: name }],
+    });
+    await lab.cluster.api.create(ENDPOINT_SLICES, slice('node-2'));
+    const [address = ''] = addressesOf(await lab.objects.service('local'));
+    expect((await lab.ownerOf(address as Ipv4)).name).toBe('node-2'); // it has one address, of IPv4
+    const { endpoints } = slice('node-3');
+    const where = { name: 'local-1', namespace: 'default' };
+    await lab.cluster.api.patch(
+      ENDPOINT_SLICES,
+      where,
+      { endpoints },
+      { type: 'merge', fieldManager: 'test' },
+    );
+    await until(
+      () => lab.ownerOf(address as Ipv4), // as above
+      ({ name }) => name === 'node-3',
+    );
+    await lab.objects.deleteService('local');
   });
 });
 
