@@ -1,11 +1,37 @@
 import { defineConfig } from 'vitest/config';
+import { findKubernetes } from './src/lab/kubernetes-binaries.ts';
+
+/** What holds on both API servers. */
+const CONFORMANCE = 'test/conformance/**/*.test.ts';
+/** What is about the real one. */
+const CLUSTER = 'test/cluster/**/*.test.ts';
+
+const shared = {
+  pool: 'forks',
+  testTimeout: 20_000,
+  hookTimeout: 60_000,
+  restoreMocks: true,
+} as const;
+
+const embedded = {
+  test: { ...shared, name: 'embedded', include: ['test/**/*.test.ts'], exclude: [CLUSTER] },
+};
+
+/** One process after the other shares one etcd and kube-apiserver (test/cluster/shared-kubernetes.ts). */
+const real = {
+  test: {
+    ...shared,
+    name: 'real',
+    include: [CONFORMANCE, CLUSTER],
+    setupFiles: ['test/cluster/nothing-denied.ts'],
+    env: { FAIRLEAD_TEST_API_SERVER: 'real' },
+    isolate: false,
+    fileParallelism: false,
+    hookTimeout: 120_000,
+    sequence: { groupOrder: 1 },
+  },
+};
 
 export default defineConfig({
-  test: {
-    include: ['test/**/*.test.ts'],
-    pool: 'forks',
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
-    restoreMocks: true,
-  },
+  test: { projects: findKubernetes().kind === 'found' ? [embedded, real] : [embedded] },
 });

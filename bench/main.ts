@@ -5,6 +5,7 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
+import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
 import { kernelLoad } from './kernel-load.ts';
 import { queue } from './queue.ts';
@@ -17,6 +18,7 @@ const BENCHMARKS = {
   'kernel-load': kernelLoad,
   'arp-answer': arpAnswer,
   agent,
+  cluster,
 };
 
 const words = process.argv.slice(2);

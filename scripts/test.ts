@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildKubernetes, findKubernetes } from '../src/lab/kubernetes-binaries.ts';
 import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 
 const INSIDE = '--inside';
@@ -27,6 +28,7 @@ if (words.length === 0) {
   check('types', 'tsc', []);
   check('dead code', 'knip', []);
 }
+await provideKubernetes(words.length === 0);
 runTests(words);
 const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
 console.log(`${tally.passed} passed, ${tally.failed} failed${skipped}`);
@@ -37,6 +39,20 @@ function check(what: string, tool: string, args: readonly string[]): void {
   console.log(`${passed ? 'ok' : 'FAILED'}: ${what}`);
   if (passed) tally.passed++;
   else tally.failed++;
+}
+
+/** The tests against etcd and kube-apiserver run where these are there, or Go is to build them; in CI they must be. */
+async function provideKubernetes(build: boolean): Promise<void> {
+  const say = (what: string) => console.log(`fairlead: ${what}`);
+  const kubernetes = build ? await buildKubernetes(say) : findKubernetes();
+  if (kubernetes.kind === 'found') {
+    process.env.KUBEBUILDER_ASSETS = kubernetes.folder;
+    return;
+  }
+  delete process.env.KUBEBUILDER_ASSETS;
+  say(`SKIPPED: the tests against a real API server. ${kubernetes.problem}`);
+  if (process.env.CI) tally.failed++;
+  else tally.skipped++;
 }
 
 function runTests(filters: readonly string[]): void {

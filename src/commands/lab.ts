@@ -2,8 +2,10 @@
 // own, which end with it: nothing of the host is touched, and nothing is left behind.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type DemoOptions, type HostView, runDemo } from '../demo/demo.ts';
+import { API_SERVERS } from '../lab/api-server.ts';
+import { findKubernetes } from '../lab/kubernetes-binaries.ts';
 import { namespaceAccess, prepareNamespace } from '../lab/namespace.ts';
 import { MOST_NODES } from '../lab/plan.ts';
 import { UsageError } from './usage-error.ts';
@@ -16,9 +18,23 @@ export function labCommand(): Command {
     .option('--keep', 'leave the lab up afterwards and say how to reach it', false)
     .option('--json', 'print one JSON object as the last line', false)
     .option('--nodes <number>', 'how many nodes', nodeCount, 3)
-    .action((options: DemoOptions) => insideNamespace((host) => runDemo(options, host)))
+    .addOption(
+      new Option('--apiserver <kind>', "the lab's own API server, or a real etcd and kube-apiserver")
+        .choices(API_SERVERS)
+        .default('embedded'),
+    )
+    .action((options: DemoOptions) => {
+      if (options.apiserver === 'real') requireKubernetes();
+      return insideNamespace((host) => runDemo(options, host));
+    })
     .exitOverride();
   return lab;
+}
+
+/** Throws UsageError. */
+function requireKubernetes(): void {
+  const binaries = findKubernetes();
+  if (binaries.kind === 'missing') throw new UsageError(`--apiserver real: ${binaries.problem}`);
 }
 
 /** Two or more: one is going to be cut off. */

@@ -1,6 +1,7 @@
 // What the long-running commands share: the API server, the stores that follow it, the pages for probes.
 import { systemClock } from '../clock/clock.ts';
 import { connectKube, type MayWrite } from '../kube/connection.ts';
+import { tellingDenials } from '../kube/denials.ts';
 import type { KubeApi, Resource } from '../kube/kube-api.ts';
 import { KubeconfigError } from '../kube/kubeconfig-file.ts';
 import { type KubeMetrics, kubeMetrics } from '../kube/metrics.ts';
@@ -47,7 +48,7 @@ export async function startProcess(
     api,
     log,
     registry,
-    connectToWrite: (mayWrite) => connect(options.kubeconfig, mayWrite),
+    connectToWrite: async (mayWrite) => tellingDenials(await connect(options.kubeconfig, mayWrite), log),
     follow(resource, until = signal) {
       const store: Store<NonNullable<typeof resource.shape>> = new Store();
       const reflector = new Reflector({

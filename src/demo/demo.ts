@@ -1,6 +1,7 @@
 // The main job, shown: a Service gets an address, answers on it, and survives the loss of the node that announced it.
 import { mkdirSync } from 'node:fs';
-import { Cluster } from '../lab/cluster.ts';
+import type { ApiServerKind } from '../lab/api-server.ts';
+import { Cluster, type ClusterOptions } from '../lab/cluster.ts';
 import { plugIn } from '../lab/network.ts';
 import { type Report, Reporter, timeline } from './report.ts';
 import {
@@ -19,6 +20,7 @@ export interface DemoOptions {
   readonly keep: boolean;
   readonly json: boolean;
   readonly nodes: number;
+  readonly apiserver: ApiServerKind;
 }
 
 /** What is known outside of the lab's namespaces only. */
@@ -58,12 +60,12 @@ export async function runDemo(options: DemoOptions, host: HostView): Promise<num
 
 /** `closing` gathers what is to be closed, in the order of its making. */
 async function perform(
-  { nodes, keep }: DemoOptions,
+  { nodes, keep, apiserver }: DemoOptions,
   reporter: Reporter,
   closing: (() => Promise<void>)[],
 ): Promise<Report> {
   try {
-    const stage = await setUp(nodes, reporter, closing);
+    const stage = await setUp({ nodes, apiServer: apiserver }, reporter, closing);
     await createPool(stage);
     const shown = await createService(stage);
     const owner = await firstAnswers(stage, shown);
@@ -80,10 +82,19 @@ async function perform(
   }
 }
 
-async function setUp(nodes: number, reporter: Reporter, closing: (() => Promise<void>)[]): Promise<Stage> {
+async function setUp(
+  size: Pick<ClusterOptions, 'nodes' | 'apiServer'>,
+  reporter: Reporter,
+  closing: (() => Promise<void>)[],
+): Promise<Stage> {
   const began = performance.now();
   const onProgress = (what: string) => reporter.progress(what);
-  const cluster: Cluster = await Cluster.start({ nodes, podsANode: PODS_A_NODE, folder: FOLDER, onProgress });
+  const cluster: Cluster = await Cluster.start({
+    ...size,
+    podsANode: PODS_A_NODE,
+    folder: FOLDER,
+    onProgress,
+  });
   closing.push(() => cluster.close());
   const { plan } = cluster;
   const [firstNode] = plan.nodes;

@@ -184,6 +184,7 @@ class Connection implements KubeApi {
     // failure. All that we write names its object, so that a second try cannot do it twice.
     let response: IncomingMessage | undefined;
     while (!response) response = await exchange();
+    if (response.statusCode === 401) this.#credentials.rejected();
     if ((response.statusCode ?? 0) >= 400)
       throw await statusError(response, `${method} ${path}`, this.#limits.answer);
     return response;

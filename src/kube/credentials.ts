@@ -11,6 +11,8 @@ export interface Credentials {
   readonly server: URL;
   /** What a request needs now: certificates, headers, the agent. Files and plugins are asked again in time. */
   requestOptions(): Promise<RequestOptions>;
+  /** The server did not take them: files and plugins are asked anew for the next request. */
+  rejected(): void;
 }
 
 /** `lifo`: the connection that was used last is the likeliest to be alive. */
@@ -25,7 +27,25 @@ const AGENT_OPTIONS: AgentOptions = {
 export async function loadCredentials(kubeconfig: string | undefined): Promise<Credentials> {
   // The bundle is loaded here alone, so that a process that never connects never pays for it.
   const library = await import('#kubeconfig');
-  const config = new library.KubeConfig();
+  const load = () => read(new library.KubeConfig(), kubeconfig);
+  let config: KubeConfig | undefined = load();
+  const server = new URL(config.getCurrentCluster()?.server ?? '');
+  const optionsOf = optionsSource(server);
+  return {
+    server,
+    requestOptions() {
+      config ??= load();
+      return optionsOf(config);
+    },
+    // The library reads a token's file once a minute, and asks a plugin when its token runs out: too late for one
+    // that was revoked.
+    rejected() {
+      config = undefined;
+    },
+  };
+}
+
+function read(config: KubeConfig, kubeconfig: string | undefined): KubeConfig {
   if (kubeconfig !== undefined) {
     const { cluster, user } = readKubeconfig(kubeconfig);
     config.loadFromClusterAndUser(cluster, user);
@@ -34,14 +54,13 @@ export async function loadCredentials(kubeconfig: string | undefined): Promise<C
   } else {
     throw new KubeconfigError('this is no Pod with a service account; name a kubeconfig: --kubeconfig FILE');
   }
-  const server = new URL(config.getCurrentCluster()?.server ?? '');
-  return { server, requestOptions: optionsSource(config, server) };
+  return config;
 }
 
-function optionsSource(config: KubeConfig, server: URL): () => Promise<RequestOptions> {
+function optionsSource(server: URL): (config: KubeConfig) => Promise<RequestOptions> {
   const plain = new HttpAgent(AGENT_OPTIONS);
   let secure: { readonly agent: HttpsAgent; readonly identity: string } | undefined;
-  return async () => {
+  return async (config) => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     const { headers } = options as { headers?: Record<string, string> }; // as the library makes them

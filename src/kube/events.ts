@@ -1,6 +1,7 @@
 // Events on an object (events.k8s.io/v1), for people who run `kubectl describe`.
 import type { Clock } from '../clock/clock.ts';
 import type { Logger } from '../observe/logger.ts';
+import { isDenied } from './denials.ts';
 import type { KubeApi } from './kube-api.ts';
 import type { KubeObject } from './objects.ts';
 import { EVENTS } from './resources.ts';
@@ -94,6 +95,7 @@ export class EventRecorder {
       try {
         await this.#api.create(EVENTS, event);
       } catch (error) {
+        if (isDenied(error)) continue; // told already
         const { name, namespace } = event.metadata;
         this.#log.warn(
           { event: name, namespace, error: (error as Error).message },

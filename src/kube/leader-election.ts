@@ -2,6 +2,7 @@
 // monotonic clock, so that no calendar that is wrong makes two leaders.
 import { type Clock, type Random, sleep } from '../clock/clock.ts';
 import type { Logger } from '../observe/logger.ts';
+import { complaintOf } from './complaint.ts';
 import { type KubeApi, KubeError, type ObjectName } from './kube-api.ts';
 import { type LeaseObject, nextMove, specAfter, specReleased } from './lease.ts';
 import { LEASES } from './resources.ts';
@@ -209,12 +210,22 @@ export class LeaderElection {
     if (this.#said === error?.message) return;
     this.#said = error?.message;
     if (!error) return;
-    const denied = error instanceof KubeError && error.status === 403;
-    this.#options.log[denied ? 'error' : 'warn'](
-      { error: error.message },
-      denied
-        ? 'the API server denies access to the lease; grant get, create and patch on leases (deploy/rbac)'
-        : 'cannot take or renew the lease; will try again',
-    );
+    const { log } = this.#options;
+    const complaint = complaintOf(error);
+    switch (complaint?.about) {
+      case 'denied':
+        log.error(
+          { error: error.message },
+          'the API server denies access to the lease; grant get, create and patch on leases (deploy/rbac)',
+        );
+        return;
+      case 'unknown':
+      case 'untrusted':
+      case 'credentials':
+        log.error({ error: error.message }, complaint.message);
+        return;
+      default:
+        log.warn({ error: error.message }, 'cannot take or renew the lease; will try again');
+    }
   }
 }

@@ -139,7 +139,8 @@ export class Reflector<T extends KubeObject> {
     const complaint = complaintOf(error);
     if (complaint && complaint.about !== this.#said) {
       const kind = resource.group === '' ? resource.plural : `${resource.plural}.${resource.group}`;
-      log[complaint.level]({ resource: kind, error: (error as Error).message }, complaint.message);
+      const { version } = resource;
+      log[complaint.level]({ resource: kind, version, error: (error as Error).message }, complaint.message);
       this.#said = complaint.about;
     }
     if (status === 404) this.#resolveSettled();

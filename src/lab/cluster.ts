@@ -1,7 +1,7 @@
 // A whole cluster on one machine: network, control plane, nodes with pods, and Fairlead's own processes in it.
 import { join } from 'node:path';
-import { connectKube } from '../kube/connection.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
+import type { ApiServerKind } from './api-server.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { buildNetwork } from './network.ts';
 import { createObjects } from './objects.ts';
@@ -15,6 +15,7 @@ export interface ClusterOptions {
   readonly podsANode: number;
   /** For the kubeconfig and the logs. */
   readonly folder: string;
+  readonly apiServer?: ApiServerKind;
   /** Hears what is being done, for people who wait. */
   readonly onProgress?: (what: string) => void;
 }
@@ -35,22 +36,23 @@ export class Cluster {
   /** Everything else that runs. */
   readonly #parts: { stop(): Promise<unknown> }[] = [];
 
-  private constructor(plan: LabPlan, controlPlane: ControlPlane, api: KubeApi, folder: string) {
+  private constructor(plan: LabPlan, controlPlane: ControlPlane, folder: string) {
     this.plan = plan;
     this.controlPlane = controlPlane;
-    this.api = api;
+    this.api = controlPlane.api;
     this.#folder = folder;
   }
 
   /** Everything but Fairlead. Rejects with what failed, and the end of the log of a process that did. */
-  static async start({ nodes, podsANode, folder, onProgress = () => {} }: ClusterOptions): Promise<Cluster> {
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const { nodes, podsANode, folder, apiServer = 'embedded', onProgress = () => {} } = options;
     const plan = planLab(nodes, podsANode);
     onProgress('building the network');
     buildNetwork(plan);
     onProgress('starting the API server');
-    const controlPlane = await startControlPlane(plan.controlPlane, folder);
-    const api = await connectKube(controlPlane.kubeconfig);
-    const cluster = new Cluster(plan, controlPlane, api, folder);
+    const controlPlane = await startControlPlane(apiServer, plan.controlPlane, folder);
+    const { api } = controlPlane;
+    const cluster = new Cluster(plan, controlPlane, folder);
     try {
       onProgress('starting the nodes and their pods');
       await createObjects(api, plan);
@@ -70,7 +72,7 @@ export class Cluster {
       logFolder: this.#folder,
       args: [
         'controller',
-        ...['--kubeconfig', this.controlPlane.kubeconfig],
+        ...['--kubeconfig', this.controlPlane.accounts.controller],
         ...LEASE_TIMES.map((time) => `--leader-elect-${time}`),
         ...args,
       ],
@@ -84,7 +86,7 @@ export class Cluster {
     const agent = await startFairlead(`agent-${name}`, {
       namespace: name,
       logFolder: this.#folder,
-      args: ['agent', '--kubeconfig', this.controlPlane.kubeconfig, '--node-name', name, ...args],
+      args: ['agent', '--kubeconfig', this.controlPlane.accounts.agent, '--node-name', name, ...args],
       ready: 'ready',
     });
     this.agents.set(name, agent);

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 /** Milliseconds that a process has to say that it is ready, and to stop when asked. */
-const START_DEADLINE = 20_000;
+const START_DEADLINE = 60_000;
 const STOP_DEADLINE = 4_000;
 
 export interface LabProcess {

@@ -179,10 +179,12 @@ export class Config {
       .patch(resource, { name }, patch, { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER })
       .catch((error) => {
         if (error instanceof KubeError && error.status === 404) return;
-        log.warn(
-          { kind: resource.kind, name, error: error.message },
-          'could not write a status; will try again',
-        );
+        // What is denied was told already (kube/denials.ts).
+        if (!(error instanceof KubeError && error.status === 403))
+          log.warn(
+            { kind: resource.kind, name, error: error.message },
+            'could not write a status; will try again',
+          );
         this.#retrying ??= clock.setTimer(RETRY_DELAY, () => {
           this.#retrying = undefined;
           this.changed();

@@ -2,6 +2,7 @@
 import { describe } from '../api/problem.ts';
 import { readService, type ServiceClasses, type ServiceRead } from '../api/service.ts';
 import { type Clock, sleep } from '../clock/clock.ts';
+import { isDenied } from '../kube/denials.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeApi, KubeError } from '../kube/kube-api.ts';
 import type { NamespaceObject, ServiceObject } from '../kube/objects.ts';
@@ -156,8 +157,9 @@ export class Reconciler {
     }
     if (error instanceof KubeError && error.retryAfter !== undefined)
       return { kind: 'retry', after: error.retryAfter };
-    // 409: the store is behind, and the watch is about to bring what changed.
-    if (status !== 409) log.error({ service: key, error }, 'reconciling a Service failed; will try again');
+    // 409: the store is behind, and the watch is about to bring what changed. What is denied was told already.
+    if (status !== 409 && !isDenied(error))
+      log.error({ service: key, error }, 'reconciling a Service failed; will try again');
     // Whatever else the API server answers (no rights, too many requests, a fault of its own) is no fault of the
     // Service, and must not park it.
     const atFault = status === undefined || status === 400 || status === 422;

@@ -18,7 +18,7 @@ import {
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
-import { CRD_FOLDER } from '../lab/apiserver/running-server.ts';
+import { CRD_FOLDER, untilServed } from '../lab/apiserver/running-server.ts';
 
 const CUSTOM_RESOURCE_DEFINITIONS: Resource = {
   group: 'apiextensions.k8s.io',
@@ -70,6 +70,7 @@ export class Cluster {
   async installCrd(plural: string): Promise<void> {
     const definition = load(readFileSync(join(CRD_FOLDER, `${plural}.yaml`), 'utf8')) as KubeObject; // our own file
     await this.api.create(CUSTOM_RESOURCE_DEFINITIONS, definition);
+    await untilServed(this.api, definition);
   }
 
   async createPool(name: string, spec: readonly string[] | object): Promise<void> {

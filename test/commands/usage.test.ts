@@ -14,7 +14,12 @@ interface Ended {
 }
 
 function fairlead(...words: readonly string[]): Promise<Ended> {
-  const { KUBERNETES_SERVICE_HOST: _, NODE_NAME: __, ...env } = process.env;
+  return fairleadWith({}, ...words);
+}
+
+function fairleadWith(extra: Record<string, string>, ...words: readonly string[]): Promise<Ended> {
+  const { KUBERNETES_SERVICE_HOST: _, NODE_NAME: __, ...inherited } = process.env;
+  const env = { ...inherited, ...extra };
   const child = spawn(FAIRLEAD, words, { env });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (data) => (stdout += data));
@@ -97,6 +102,18 @@ it.each([
   const { status, stdout, stderr } = await fairlead(...words);
   expect(stderr).toContain(message);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+});
+
+it('a lab with a real API server whose programs are missing ends with status 2 and says what to do', async () => {
+  const words = ['lab', 'demo', '--apiserver', 'real'];
+  const empty = await fairleadWith({ KUBEBUILDER_ASSETS: folder }, ...words);
+  expect(empty).toEqual({
+    status: 2,
+    stdout: '',
+    stderr: `fairlead: --apiserver real: KUBEBUILDER_ASSETS "${folder}" is without etcd and kube-apiserver\n`,
+  });
+  const unbuilt = await fairleadWith({ KUBEBUILDER_ASSETS: '', XDG_CACHE_HOME: folder }, ...words);
+  expect(unbuilt).toMatchObject({ status: 2, stderr: expect.stringContaining('"npm run kubernetes"') });
 });
 
 it('a kubeconfig with a mistake ends with status 2 and names file, field and mend', async () => {

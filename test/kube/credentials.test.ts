@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { connectKube } from '../../src/kube/connection.ts';
 import { NODES } from '../../src/kube/resources.ts';
 import { makeCertificate } from '../../src/lab/apiserver/tls.ts';
-import { startScriptedServer, writeFiles, writeKubeconfig } from './scripted-server.ts';
+import { json, startScriptedServer, writeFiles, writeKubeconfig } from './scripted-server.ts';
 
 const LIST = JSON.stringify({ metadata: { resourceVersion: '1' }, items: [] });
 const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -138,6 +138,18 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
     await api.list(NODES, {});
     expect(connections - before).toBe(2);
     expect(renewed.cert.replaceAll('\n', '')).toContain(seen.at(-1)?.certificate);
+  });
+
+  it('in a file are read anew at once when the server does not take them', async () => {
+    const strict = await startScriptedServer((request, response) => {
+      if (request.headers.authorization === 'Bearer new') json(response, JSON.parse(LIST));
+      else json(response, { kind: 'Status', reason: 'Unauthorized' }, 401);
+    });
+    const kubeconfig = writeKubeconfig({ server: strict.url }, { tokenFile: 'token' }, { token: 'old' });
+    const api = await connectKube(kubeconfig);
+    await expect(api.list(NODES, {})).rejects.toMatchObject({ status: 401 });
+    writeFileSync(join(dirname(kubeconfig), 'token'), 'new\n');
+    expect((await api.list(NODES, {})).resourceVersion).toBe('1');
   });
 
   it('of a cluster that is not to be verified are sent unverified', async () => {

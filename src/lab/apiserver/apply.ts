@@ -152,10 +152,10 @@ function conflicts(contested: readonly { entry: ManagedFields; fields: FieldTree
   return new ApiError(409, 'Conflict', `Apply failed with ${found.length} ${noun}: ${text}`, { causes });
 }
 
-function managerText({ manager, operation, subresource, apiVersion, time }: ManagedFields): string {
+function managerText({ manager, operation, subresource, apiVersion }: ManagedFields): string {
   if (operation === 'Apply') return JSON.stringify(manager);
   const within = subresource ? ` with subresource ${JSON.stringify(subresource)}` : '';
-  return `${JSON.stringify(manager)}${within} using ${apiVersion} at ${time}`;
+  return `${JSON.stringify(manager)}${within} using ${apiVersion}`;
 }
 
 function fieldsOf(object: ApiObject, types: ListTypes): FieldTree {

@@ -58,26 +58,24 @@ function endpointCauses({ addressType, endpoints }: ApiObject): Cause[] {
     const at = `endpoints[${i}].addresses`;
     if (addresses.length === 0) return [fieldRequired(at, 'must contain at least 1 address')];
     if (addresses.length > MAX_ADDRESSES) return [fieldTooMany(at, addresses.length, MAX_ADDRESSES)];
-    return addresses.flatMap((address, j) => addressCauses(addressType, address, `${at}[${j}]`));
+    return addresses.flatMap((address) => addressCauses(addressType, address, at));
   });
 }
 
 function addressCauses(type: string, address: string, field: string): Cause[] {
   if (type === 'FQDN' || !ADDRESS_TYPES.includes(type)) return [];
   const fits = parseIp(address).kind === 'parsed' && address.includes(':') === (type === 'IPv6');
-  return fits ? [] : [fieldInvalid(field, address, `must be a valid ${type} address`)];
+  return fits ? [] : [fieldInvalid(field, address, `must be an ${type} address`)];
 }
 
 function portCauses(ports: readonly Port[]): Cause[] {
   if (ports.length > MAX_PORTS) return [fieldTooMany('ports', ports.length, MAX_PORTS)];
   const names = new Set<string>();
-  return ports.flatMap(({ name = '', protocol = '', port }, i) => {
+  return ports.flatMap(({ name = '', protocol = '' }, i) => {
     const causes: Cause[] = names.has(name) ? [fieldDuplicate(`ports[${i}].name`, name)] : [];
     names.add(name);
     if (!PROTOCOLS.includes(protocol))
       causes.push(fieldNotSupported(`ports[${i}].protocol`, protocol, PROTOCOLS));
-    if (port !== undefined && (port < 1 || port > 65_535))
-      causes.push(fieldInvalid(`ports[${i}].port`, port, 'must be between 1 and 65535, inclusive'));
     return causes;
   });
 }

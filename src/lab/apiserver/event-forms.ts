@@ -35,14 +35,15 @@ const NOTE_LIMIT = 1024;
 /** What the newer API demands of an event; the older takes nearly anything. */
 export const EVENT_STRATEGY: Strategy = {
   prepare(event, previous) {
-    const causes: Cause[] = previous ? [] : [...requiredCauses(event), ...placeCauses(event)];
+    const causes: Cause[] = previous ? [] : [...placeCauses(event), ...requiredCauses(event)];
     if (causes.length > 0) throw invalid('Event', 'events.k8s.io', event.metadata.name, causes);
     return event;
   },
 };
 
 function requiredCauses(event: ApiObject): Cause[] {
-  const causes: Cause[] = event.eventTime ? [] : [fieldRequired('eventTime')];
+  if (!event.eventTime) return [fieldRequired('eventTime')];
+  const causes: Cause[] = [];
   for (const field of ['reportingController', 'reportingInstance', 'action', 'reason']) {
     const text = String(event[field] ?? '');
     if (text === '') causes.push(fieldRequired(field));

@@ -19,6 +19,13 @@ export function objectFrom(kind: Kind, body: unknown): ApiObject {
   if (!isObject(body))
     throw badRequest('the object provided is unrecognized (must be a JSON or YAML object)');
   const apiVersion = apiVersionOf(kind.resource);
+  for (const field of ['kind', 'apiVersion'] as const) {
+    if (kind.schema === undefined || body[field] !== undefined) continue;
+    const [type, name] = [kind.resource.kind, field === 'kind' ? 'Kind' : 'apiVersion'];
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${type}): Object '${name}' is missing in '${JSON.stringify(body)}'`,
+    );
+  }
   const { kind: given = kind.resource.kind, apiVersion: version = apiVersion } = body;
   if (given !== kind.resource.kind)
     throw badRequest(`${given} in version "${version}" cannot be handled as a ${kind.resource.kind}`);

@@ -68,9 +68,9 @@ export class Registry {
       return this.create(kind, namespace, { ...given, metadata: { ...given.metadata, name } }, options);
     const live = this.#live(place);
     if (!kind.unconditionalUpdate && !given.metadata.resourceVersion) {
-      const { kind: kindName, group } = kind.resource;
+      const { plural, group } = kind.resource;
       const why = 'must be specified for an update';
-      throw invalid(kindName, group, name, [fieldInvalid('metadata.resourceVersion', 0, why)]);
+      throw invalid(plural, group, name, [fieldInvalid('metadata.resourceVersion', 0, why)]);
     }
     return this.#write(place, live, given, options, 'Update');
   }
@@ -82,6 +82,10 @@ export class Registry {
     const target = presented(kind, stored) as unknown as Json; // an ApiObject is JSON
     const given = objectFrom(kind, patched(kind, contentType, target, body));
     checkPlaceOf(given, place.namespace, place.name);
+    const { kind: kindName, group } = kind.resource;
+    const { uid } = given.metadata;
+    if (uid !== stored.metadata.uid)
+      throw invalid(kindName, group, place.name, [fieldInvalid('metadata.uid', uid, 'field is immutable')]);
     return this.#write(place, stored, given, options, 'Update');
   }
 
@@ -192,10 +196,11 @@ export class Registry {
       );
     }
     if (subresource) throw notFound(plural, group, name);
-    if (applied.metadata.resourceVersion) throw conflict(plural, group, name);
     this.#checkNamespace(kind, namespace, applied);
     const { apiVersion, kind: kindName } = applied;
-    const metadata = freshMetadata(kind, { ...applied.metadata, name }, namespace, now);
+    // A version is no precondition where there is no object.
+    const wanted = { ...applied.metadata, name, resourceVersion: '' };
+    const metadata = freshMetadata(kind, wanted, namespace, now);
     const bare = { apiVersion, kind: kindName, metadata: { ...metadata, managedFields: [] } };
     const owned = apply(bare, applied, writer, true, kind.listTypes, now);
     return this.#insert(kind, owned, applied, options);

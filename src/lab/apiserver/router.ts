@@ -160,7 +160,9 @@ function selects({ kind, target: { namespace }, query }: Call): (object: ApiObje
     (namespace === undefined || object.metadata.namespace === namespace) && selector(presented(kind, object));
 }
 
-function listOf({ resource }: Kind, metadata: object, items: readonly ApiObject[]): object {
+/** The list says for the objects of a built-in kind what they are; custom resources say it each. */
+function listOf({ resource, schema }: Kind, metadata: object, objects: readonly ApiObject[]): object {
+  const items = schema ? objects : objects.map(({ kind: _, apiVersion: __, ...object }) => object);
   return { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata, items };
 }
 

@@ -96,7 +96,7 @@ function check(schema: Schema, value: unknown, field: string, causes: Cause[]): 
     causes.push(fieldNotSupported(field, value, schema.enum));
   if (typeof value === 'number') checkNumber(schema, value, bad);
   else if (typeof value === 'string') checkString(schema, value, field, bad, causes);
-  else if (Array.isArray(value)) checkList(schema, value, field, bad, causes);
+  else if (Array.isArray(value)) checkList(schema, value, field, causes);
   else if (isObject(value)) checkObject(schema, value, field, bad, causes);
   checkCombinations(schema, value, field, bad, causes);
 }
@@ -125,15 +125,10 @@ function checkString(schema: Schema, value: string, field: string, bad: Bad, cau
     bad(`must be of type ${schema.format}: ${JSON.stringify(value)}`);
 }
 
-function checkList(
-  schema: Schema,
-  value: readonly unknown[],
-  field: string,
-  bad: Bad,
-  causes: Cause[],
-): void {
+function checkList(schema: Schema, value: readonly unknown[], field: string, causes: Cause[]): void {
   const { items, minItems, maxItems } = schema;
-  if (minItems !== undefined && value.length < minItems) bad(`should have at least ${minItems} items`);
+  if (minItems !== undefined && value.length < minItems)
+    causes.push(fieldInvalid(field, value.length, `${field} in body should have at least ${minItems} items`));
   if (maxItems !== undefined && value.length > maxItems)
     causes.push(fieldTooMany(field, value.length, maxItems));
   if (items) for (const [i, each] of value.entries()) check(items, each, `${field}[${i}]`, causes);

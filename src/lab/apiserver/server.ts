@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { dump } from 'js-yaml';
 import { type Clock, systemClock } from '../../clock/clock.ts';
 import { parsePrefix, type Range } from '../../net/range.ts';
+import type { LabApiServer } from '../api-server.ts';
+import { kubeconfigOf } from '../kubeconfig.ts';
 import { ApiError } from './api-error.ts';
 import { Cluster } from './cluster.ts';
 import { sendError } from './respond.ts';
@@ -33,7 +34,7 @@ const DEFAULT_HISTORY = 10_000;
 /** Where a server that listens everywhere is found from its own machine. */
 const LOOPBACK: Readonly<Record<string, string>> = { '::': '::1', '0.0.0.0': '127.0.0.1' };
 
-export class ApiServer {
+export class ApiServer implements LabApiServer {
   readonly #host: string;
   #port: number;
   readonly #address: string;
@@ -60,18 +61,7 @@ export class ApiServer {
 
   /** YAML with the authority, a token that may do everything, and the address: `address` where it is another than `url`'s. */
   kubeconfig(address = this.#address): string {
-    const name = 'fairlead-lab';
-    const authority = Buffer.from(this.#certificate.cert).toString('base64');
-    return dump({
-      apiVersion: 'v1',
-      kind: 'Config',
-      clusters: [
-        { name, cluster: { server: this.#urlAt(address), 'certificate-authority-data': authority } },
-      ],
-      users: [{ name, user: { token: this.#token } }],
-      contexts: [{ name, context: { cluster: name, user: name } }],
-      'current-context': name,
-    });
+    return kubeconfigOf(this.#urlAt(address), this.#certificate.cert, this.#token);
   }
 
   /** Listens; after `stop`, again on the same port, with all objects as they were. */
@@ -104,6 +94,10 @@ export class ApiServer {
       // Those that are still shaking hands as well, which closeAllConnections does not know.
       for (const socket of this.#sockets) socket.destroy();
     });
+  }
+
+  close(): Promise<void> {
+    return this.stop();
   }
 
   /** Cuts every watch, as a restart or a proxy's time limit does. */

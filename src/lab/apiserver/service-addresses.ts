@@ -25,7 +25,7 @@ export class ClusterAddresses {
     if (!prefix) return undefined;
     // The first address is the network's own, and IPv4's last the broadcast; a round goes past every other once.
     const usable = prefix.last - prefix.first - (family === 'IPv4' ? 1n : 0n);
-    let offset = this.#next.get(family) ?? 1n;
+    let offset = this.#next.get(family) ?? 1n + keptForRequests(usable);
     for (let tries = 0n; tries < usable; tries++) {
       const address = fromBigInt(family, prefix.first + offset);
       offset = offset < usable ? offset + 1n : 1n;
@@ -51,14 +51,27 @@ export class ClusterAddresses {
   }
 }
 
+/**
+ * How many of the first addresses nobody gets who does not ask for one, until the others are gone (KEP-3070): a
+ * sixteenth, at least 16 and at most 256.
+ */
+function keptForRequests(usable: bigint): bigint {
+  const sixteenth = usable / 16n;
+  if (usable < 16n) return 0n;
+  if (sixteenth < 16n) return 16n;
+  return sixteenth > 256n ? 256n : sixteenth;
+}
+
 /** kube-apiserver's --service-node-port-range by default. */
 const FIRST_NODE_PORT = 30_000;
 const LAST_NODE_PORT = 32_767;
+/** The ports before it nobody gets who does not ask for one, until the others are gone (KEP-3668). */
+const FIRST_CHOSEN_NODE_PORT = FIRST_NODE_PORT + 86;
 
 /** A number belongs to one Service, whatever the protocol. */
 export class NodePorts {
   readonly #used = new Set<number>();
-  #next = FIRST_NODE_PORT;
+  #next = FIRST_CHOSEN_NODE_PORT;
 
   /** A free one that is not in `besides`; undefined when none is left. */
   choose(besides: ReadonlySet<number>): number | undefined {

@@ -79,7 +79,6 @@ export function dropTypeDependent(spec: ServiceSpec, before: ServiceSpec): void 
   };
   if (needsClusterIp(before) && !needsClusterIp(spec))
     dropUnchanged('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
-  if (before.type === 'ExternalName' && spec.type !== 'ExternalName') dropUnchanged('externalName');
   if (mayHaveNodePorts(before) && !mayHaveNodePorts(spec)) {
     const known = new Set(before.ports?.map(({ nodePort }) => nodePort));
     for (const port of spec.ports ?? []) if (known.has(port.nodePort)) delete port.nodePort;

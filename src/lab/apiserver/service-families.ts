@@ -1,7 +1,6 @@
 // IP families and cluster addresses of a Service: what was asked for, completed by its policy and what the cluster has
 // (kube-apiserver: registry/core/service/storage/alloc.go).
-import { bitsOf, type Family, familyOf, fromBigInt, type Ip, ip, parseIp } from '../../net/address.ts';
-import { type Range, sizeOf } from '../../net/range.ts';
+import { type Family, familyOf, type Ip, ip, parseIp } from '../../net/address.ts';
 import type { Cause } from './api-error.ts';
 import { fieldInvalid } from './field-causes.ts';
 import type { ClusterAddresses } from './service-addresses.ts';
@@ -25,7 +24,7 @@ export function completeFamilies(
   const requested = isHeadless(spec) ? [] : (spec.clusterIPs ?? []).map(ip);
   const named = spec.ipFamilies?.length ? spec.ipFamilies : requested.map(familyOf);
   const selectorless = isHeadless(spec) && Object.keys(spec.selector ?? {}).length === 0;
-  spec.ipFamilyPolicy ??= named.length > 1 || selectorless ? 'RequireDualStack' : 'SingleStack';
+  spec.ipFamilyPolicy ??= selectorless ? 'RequireDualStack' : 'SingleStack';
   const primary = named[0] ?? addresses.families[0] ?? 'IPv4';
   const other: Family = primary === 'IPv4' ? 'IPv6' : 'IPv4';
   const second = named[1] ?? other;
@@ -40,21 +39,22 @@ export function completeFamilies(
 }
 
 function checkAsked(spec: ServiceSpec, addresses: ClusterAddresses): Cause[] {
-  const { clusterIPs = [], ipFamilies = [], ipFamilyPolicy } = spec;
+  const { clusterIPs = [], ipFamilies = [] } = spec;
+  const selectorless = isHeadless(spec) && Object.keys(spec.selector ?? {}).length === 0;
+  const { ipFamilyPolicy = selectorless ? 'RequireDualStack' : 'SingleStack' } = spec;
   if (spec.clusterIP === undefined && clusterIPs.length > 0)
     return [fieldInvalid('spec.clusterIPs', clusterIPs, 'must be empty when `clusterIP` is not specified')];
   if (clusterIPs.length > 0 && clusterIPs[0] !== spec.clusterIP)
-    return [fieldInvalid('spec.clusterIPs[0]', clusterIPs[0], 'must match `clusterIP`')];
+    return [fieldInvalid('spec.clusterIPs', clusterIPs, 'first value must match `clusterIP`')];
   if (ipFamilyPolicy === 'SingleStack') {
     const why = (what: string) =>
-      `must be RequireDualStack or PreferDualStack when multiple ${what} are specified`;
+      `must be 'RequireDualStack' or 'PreferDualStack' when multiple ${what} are specified`;
     if (clusterIPs.length > 1)
-      return [fieldInvalid('spec.ipFamilyPolicy', ipFamilyPolicy, why("'clusterIPs'"))];
+      return [fieldInvalid('spec.ipFamilyPolicy', ipFamilyPolicy, why('cluster IPs'))];
     if (ipFamilies.length > 1)
-      return [fieldInvalid('spec.ipFamilyPolicy', ipFamilyPolicy, why("'ipFamilies'"))];
+      return [fieldInvalid('spec.ipFamilyPolicy', ipFamilyPolicy, why('IP families'))];
   }
   const causes: Cause[] = [];
-  const headless = isHeadless(spec);
   for (const [i, text] of clusterIPs.entries()) {
     if (text === 'None' && i === 0) {
       if (clusterIPs.length > 1)
@@ -76,7 +76,6 @@ function checkAsked(spec: ServiceSpec, addresses: ClusterAddresses): Cause[] {
   }
   for (const [i, family] of ipFamilies.entries()) {
     const known = addresses.families.includes(family);
-    const selectorless = headless && Object.keys(spec.selector ?? {}).length === 0;
     if (!known && !selectorless)
       causes.push(fieldInvalid(`spec.ipFamilies[${i}]`, family, 'not configured on this cluster'));
   }
@@ -90,24 +89,22 @@ function chooseAddresses(
   addresses: ClusterAddresses,
 ): Cause[] {
   const chosen: Ip[] = [];
-  for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
-    const field = `spec.clusterIPs[${i}]`;
+  for (const family of spec.ipFamilies ?? []) {
     const wanted = requested.find((each) => familyOf(each) === family);
     if (wanted === undefined) {
       const address = addresses.choose(family);
       if (address === undefined)
-        return [fieldInvalid(field, requested, 'failed to allocate an IP: range is full')];
+        return [fieldInvalid('spec.clusterIPs', requested, 'failed to allocate an IP: range is full')];
       chosen.push(address);
       continue;
     }
     const state = held.includes(wanted) ? 'free' : addresses.availability(wanted);
     if (state !== 'free') {
-      const valid = addresses.prefixes.find((each) => each.family === family);
       const why =
         state === 'in use'
           ? 'provided IP is already allocated'
-          : `the provided IP (${wanted}) is not in the valid range. The range of valid IPs is ${valid ? prefixText(valid) : 'empty'}`;
-      return [fieldInvalid(field, requested, `failed to allocate IP ${wanted}: ${why}`)];
+          : 'the provided network does not match the current range';
+      return [fieldInvalid('spec.clusterIPs', requested, `failed to allocate IP ${wanted}: ${why}`)];
     }
     chosen.push(wanted);
   }
@@ -115,9 +112,4 @@ function chooseAddresses(
   const [primary] = chosen;
   if (primary !== undefined) spec.clusterIP = primary;
   return [];
-}
-
-function prefixText(prefix: Range): string {
-  const hostBits = sizeOf(prefix).toString(2).length - 1;
-  return `${fromBigInt(prefix.family, prefix.first)}/${bitsOf(prefix.family) - hostBits}`;
 }

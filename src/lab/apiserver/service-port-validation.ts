@@ -31,7 +31,9 @@ export function portCauses(spec: ServiceSpec): Cause[] {
   for (const [i, { name, port, protocol, nodePort }] of ports.entries()) {
     const at = `spec.ports[${i}]`;
     if (name !== undefined) once(names, name, `${at}.name`, name);
-    once(numbers, `${protocol}/${port}`, at, { protocol, port });
+    // As Go prints the struct that the server has for a key.
+    const key = { Name: '', Protocol: protocol, AppProtocol: null, Port: port, TargetPort: 0, NodePort: 0 };
+    once(numbers, `${protocol}/${port}`, at, key);
     if (nodePort !== undefined) once(nodePorts, `${protocol}/${nodePort}`, `${at}.nodePort`, nodePort);
   }
   return causes;

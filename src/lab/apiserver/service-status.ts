@@ -18,7 +18,7 @@ export function completeStatus(object: ApiObject): ApiObject {
   const causes = ingress.flatMap((each, i) => check(each, `status.loadBalancer.ingress[${i}]`));
   if (ingress.length > 0 && service.spec.type !== 'LoadBalancer')
     causes.push(
-      fieldForbidden('status.loadBalancer.ingress', 'may only be used when `spec.type` is "LoadBalancer"'),
+      fieldForbidden('status.loadBalancer.ingress', "may only be used when `spec.type` is 'LoadBalancer'"),
     );
   if (causes.length > 0) throw invalid('Service', '', service.metadata.name, causes);
   for (const each of ingress) if (each.ip) each.ipMode ??= 'VIP';

@@ -15,16 +15,16 @@ import {
 
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const POLICIES = ['Cluster', 'Local'];
-const DNS_1035 = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?$/;
 const CLASS = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
 const MAX_AFFINITY_SECONDS = 86_400;
 
 export function serviceCauses({ spec, metadata }: ApiObject, previous: ApiObject | undefined): Cause[] {
   const causes: Cause[] = [];
-  if (!DNS_1035.test(metadata.name)) {
+  if (!DNS_LABEL.test(metadata.name)) {
     const why =
-      "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+      "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
     causes.push(fieldInvalid('metadata.name', metadata.name, why));
   }
   causes.push(...typeCauses(spec), ...portCauses(spec), ...policyCauses(spec), ...addressCauses(spec));
@@ -126,7 +126,7 @@ function addressCauses({ loadBalancerSourceRanges = [], externalIPs = [] }: Serv
   const ranges = loadBalancerSourceRanges.flatMap((range, i) => {
     const text = String(range).trim();
     const known = text.includes('/') && parsePrefix(text).kind === 'parsed';
-    return known ? [] : [fieldInvalid(`spec.loadBalancerSourceRanges[${i}]`, range, BAD_CIDR)];
+    return known ? [] : [fieldInvalid(`spec.LoadBalancerSourceRanges[${i}]`, range, BAD_CIDR)];
   });
   const addresses = externalIPs.flatMap((address, i) => {
     const field = `spec.externalIPs[${i}]`;
@@ -147,7 +147,7 @@ function updateCauses(spec: ServiceSpec, before: ServiceSpec): Cause[] {
   }
   const checked = needsHealthCheckPort(before) && needsHealthCheckPort(spec);
   if (checked && before.healthCheckNodePort !== spec.healthCheckNodePort)
-    causes.push(fieldInvalid('spec.healthCheckNodePort', spec.healthCheckNodePort, 'field is immutable'));
+    causes.push(fieldForbidden('spec.healthCheckNodePort', 'field is immutable'));
   return causes;
 }
 

@@ -24,10 +24,7 @@ export function tableOf(
       description: '',
     })),
     rows: objects.map((object) => ({
-      cells: columns.map(({ value, type }) => {
-        const cell = value(object, now);
-        return cell === undefined ? (type === 'string' ? '' : null) : cell;
-      }),
+      cells: columns.map(({ value }) => value(object, now) ?? null),
       object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata },
     })),
   };

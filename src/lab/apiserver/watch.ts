@@ -1,8 +1,9 @@
 // Watches: changes as they come, bookmarks, and an end after the time that the client asked for.
 import type { ServerResponse } from 'node:http';
 import type { Clock, Timer } from '../../clock/clock.ts';
-import { ApiError, badRequest } from './api-error.ts';
+import { ApiError, invalid } from './api-error.ts';
 import type { ApiObject } from './api-object.ts';
+import { fieldForbidden } from './field-causes.ts';
 import { apiVersionOf, type Kind, resourceId } from './kinds.ts';
 import { checkNotAhead, parseVersion } from './paging.ts';
 import type { Change, Storage } from './storage.ts';
@@ -43,7 +44,7 @@ export function serveWatch(
   };
   const bookmark = (annotations?: Readonly<Record<string, string>>) => {
     const resourceVersion = String(storage.version);
-    const metadata = { resourceVersion, creationTimestamp: null, ...(annotations && { annotations }) };
+    const metadata = { resourceVersion, ...(annotations && { annotations }) };
     stream.send('BOOKMARK', { kind: kind.resource.kind, apiVersion: apiVersionOf(kind.resource), metadata });
   };
 
@@ -142,7 +143,12 @@ function startOf(storage: Storage, query: URLSearchParams): number | undefined {
   checkNotAhead(storage, version);
   const initial = query.get('sendInitialEvents');
   if (initial !== null && query.get('resourceVersionMatch') !== 'NotOlderThan')
-    throw badRequest('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
+    throw invalid('ListOptions', 'meta.k8s.io', '', [
+      fieldForbidden(
+        'resourceVersionMatch',
+        'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+      ),
+    ]);
   if (initial === 'false' && version === 0) return storage.version;
   return initial === 'true' || version === 0 ? undefined : version;
 }

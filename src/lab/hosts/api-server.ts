@@ -1,13 +1,25 @@
-// The lab's control plane: the embedded API server, in the network namespace of its host. Its parent asks over
-// IPC for what goes wrong with API servers. Called with a file for the kubeconfig, the host's address, the
-// port and the service CIDRs.
+// The lab's control plane: the API server, embedded or real, in the network namespace of its host. Its parent asks
+// over IPC for what goes wrong with API servers. Called with the kind, a file for the kubeconfig, the host's
+// address, the port and the service CIDRs.
 import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { LabApiServer } from '../api-server.ts';
 import { startApiServer } from '../apiserver/server.ts';
 import type { ApiServerFault } from '../control-plane.ts';
+import { findKubernetes } from '../kubernetes-binaries.ts';
+import { KubernetesServer } from '../kubernetes-server.ts';
 
-const [kubeconfig = '', host = '', port = '', ...serviceCidrs] = process.argv.slice(2);
-const server = await startApiServer({ host, port: Number(port), serviceCidrs });
+const [kind = '', kubeconfig = '', host = '', port = '', ...serviceCidrs] = process.argv.slice(2);
+const options = { host, port: Number(port), serviceCidrs };
+const server = kind === 'real' ? await startReal() : await startApiServer(options);
 writeFileSync(kubeconfig, server.kubeconfig());
+
+function startReal(): Promise<LabApiServer> {
+  const binaries = findKubernetes();
+  if (binaries.kind === 'missing') throw new Error(binaries.problem);
+  const folder = join(dirname(kubeconfig), 'kubernetes');
+  return KubernetesServer.start({ ...options, binaries: binaries.folder, folder });
+}
 
 process.on('message', async (fault: ApiServerFault) => {
   switch (fault) {
@@ -21,10 +33,14 @@ process.on('message', async (fault: ApiServerFault) => {
       server.dropWatches();
       break;
     case 'forget history':
-      server.forgetHistory();
+      await server.forgetHistory();
       break;
   }
   process.send?.('done');
 });
-process.on('disconnect', () => process.exit(0));
+for (const end of ['disconnect', 'SIGTERM'])
+  process.on(end, async () => {
+    await server.close();
+    process.exit(0);
+  });
 process.send?.('ready');

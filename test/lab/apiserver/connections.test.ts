@@ -5,12 +5,12 @@ import { connect as connectTls } from 'node:tls';
 import { load } from 'js-yaml';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { RawClient } from './raw-client.ts';
-import { startTestServer, type TestServer } from './running-server.ts';
+import { startEmbeddedServer, type TestServer } from './running-server.ts';
 
 let running: TestServer;
 
 beforeEach(async () => {
-  running = await startTestServer();
+  running = await startEmbeddedServer();
 });
 
 afterEach(() => running.close());
@@ -60,7 +60,7 @@ it('goes on when a client leaves within its request', async () => {
 
 it('says which address is taken', async () => {
   const { port } = place();
-  await expect(startTestServer({ port })).rejects.toThrow(
+  await expect(startEmbeddedServer({ port })).rejects.toThrow(
     `EADDRINUSE: address already in use 127.0.0.1:${port}`,
   );
 });

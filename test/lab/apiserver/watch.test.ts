@@ -1,10 +1,8 @@
+// What of watches hangs on time, sizes and history: the embedded API server's own (test/conformance has the rest).
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
-import type { WatchEvent } from '../../../src/kube/kube-api.ts';
-import type { KubeObject } from '../../../src/kube/objects.ts';
-import { NODES } from '../../../src/kube/resources.ts';
-import { MERGE, RawClient, take, type WatchLine } from './raw-client.ts';
-import { startTestServer, type TestServer } from './running-server.ts';
+import { RawClient, take } from './raw-client.ts';
+import { startEmbeddedServer, type TestServer } from './running-server.ts';
 
 let clock: VirtualClock;
 let running: TestServer;
@@ -13,69 +11,17 @@ const ALL = '/api/v1/nodes';
 
 beforeEach(async () => {
   clock = new VirtualClock();
-  running = await startTestServer({ clock, history: 5 });
+  running = await startEmbeddedServer({ clock, history: 5 });
   raw = await RawClient.open(running.kubeconfig);
 });
 
 afterEach(() => running.close());
-
-async function addNode(name: string, labels: Record<string, string> = {}): Promise<string> {
-  return (await raw.post(ALL, { metadata: { name, labels } })).body.metadata.resourceVersion;
-}
-
-function names(events: readonly WatchLine[]): string[] {
-  return events.map(({ type, object }) => `${type} ${object.metadata?.name ?? object.code}`);
-}
 
 async function newest(): Promise<string> {
   return (await raw.get(ALL)).body.metadata.resourceVersion;
 }
 
 describe('a watch', () => {
-  it('from a list misses nothing and repeats nothing', async () => {
-    await addNode('before');
-    const from = await newest();
-    await addNode('between');
-    const watch = await raw.watch(`${ALL}?watch=true&resourceVersion=${from}`);
-    expect(names(await take(watch, 1))).toEqual(['ADDED between']);
-    await raw.patch(`${ALL}/before`, MERGE, { metadata: { labels: { a: 'b' } } });
-    await raw.delete(`${ALL}/between`);
-    expect(names(await take(watch, 2))).toEqual(['MODIFIED before', 'DELETED between']);
-    await watch.return(undefined);
-  });
-
-  it.each(['', '&resourceVersion=0'])('with no version ("%s") starts with all objects', async (version) => {
-    await addNode('a');
-    await addNode('b');
-    const watch = await raw.watch(`${ALL}?watch=1${version}`);
-    expect(names(await take(watch, 2))).toEqual(['ADDED a', 'ADDED b']);
-    await addNode('c');
-    expect(names(await take(watch, 1))).toEqual(['ADDED c']);
-    await watch.return(undefined);
-  });
-
-  it('with sendInitialEvents tells by a bookmark that all have come', async () => {
-    await addNode('a');
-    const query = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
-    const watch = await raw.watch(`${ALL}?watch=1&${query}`);
-    const [added, mark] = await take(watch, 2);
-    expect(added?.object.metadata.name).toBe('a');
-    expect(mark).toEqual({
-      type: 'BOOKMARK',
-      object: {
-        kind: 'Node',
-        apiVersion: 'v1',
-        metadata: {
-          resourceVersion: await newest(),
-          creationTimestamp: null,
-          annotations: { 'k8s.io/initial-events-end': 'true' },
-        },
-      },
-    });
-    await watch.return(undefined);
-    expect((await raw.get(`${ALL}?watch=1&sendInitialEvents=true`)).status).toBe(400);
-  });
-
   it('sends bookmarks from time to time, and a last one when its time is over', async () => {
     const from = await newest();
     const watch = await raw.watch(
@@ -94,34 +40,6 @@ describe('a watch', () => {
     const watch = await raw.watch(`${ALL}?watch=1&timeoutSeconds=60`);
     await clock.advance(60_000);
     expect((await watch.next()).done).toBe(true);
-  });
-
-  it('of one namespace or selector shows objects as they come into sight and leave it', async () => {
-    await addNode('a', { zone: 'east' });
-    await addNode('b', { zone: 'west' });
-    const watch = await raw.watch(`${ALL}?watch=1&labelSelector=zone%3Deast`);
-    await take(watch, 1);
-    await raw.patch(`${ALL}/b`, MERGE, { metadata: { labels: { zone: 'east' } } });
-    const { body } = await raw.patch(`${ALL}/a`, MERGE, { metadata: { labels: { zone: 'west' } } });
-    await raw.patch(`${ALL}/a`, MERGE, { metadata: { labels: { other: 'x' } } });
-    await raw.delete(`${ALL}/b`);
-    const events = await take(watch, 3);
-    expect(names(events)).toEqual(['ADDED b', 'DELETED a', 'DELETED b']);
-    // As it was last seen, under the version of the change.
-    expect(events[1]?.object.metadata).toMatchObject({
-      labels: { zone: 'east' },
-      resourceVersion: body.metadata.resourceVersion,
-    });
-    await watch.return(undefined);
-  });
-
-  it('as a table shows rows', async () => {
-    await addNode('a');
-    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
-    const watch = await raw.watch(`${ALL}?watch=1`, { accept });
-    const [event] = await take(watch, 1);
-    expect(event?.object).toMatchObject({ kind: 'Table', rows: [{ cells: expect.arrayContaining(['a']) }] });
-    await watch.return(undefined);
   });
 
   describe('of a client that does not read', () => {
@@ -151,6 +69,15 @@ describe('a watch', () => {
     });
   });
 
+  it('goes by itself when many changes have come since', async () => {
+    const from = await newest();
+    // Twice the history is held at most.
+    for (let i = 0; i <= 2 * 5; i++) await raw.post(ALL, { metadata: { name: `n${i}` } });
+    const watch = await raw.watch(`${ALL}?watch=1&resourceVersion=${from}`);
+    expect((await take(watch, 1))[0]?.object.code).toBe(410);
+    await watch.return(undefined);
+  });
+
   it('from a version that is yet to come is refused', async () => {
     const { status, body } = await raw.get(`${ALL}?watch=1&resourceVersion=999999`);
     expect([status, body.reason, body.details.causes[0].reason]).toEqual([
@@ -158,61 +85,9 @@ describe('a watch', () => {
       'Timeout',
       'ResourceVersionTooLarge',
     ]);
+  });
+
+  it('from what is no version is refused', async () => {
     expect((await raw.get(`${ALL}?watch=1&resourceVersion=abc`)).status).toBe(400);
-  });
-
-  it('is cut when watches are dropped, and the next one goes on where it was', async () => {
-    const from = await newest();
-    const watch = await raw.watch(`${ALL}?watch=1&resourceVersion=${from}`);
-    await addNode('a');
-    const [event] = await take(watch, 1);
-    const next = watch.next();
-    running.server.dropWatches();
-    await expect(next).rejects.toThrow();
-    await addNode('b');
-    const again = await raw.watch(`${ALL}?watch=1&resourceVersion=${event?.object.metadata.resourceVersion}`);
-    expect(names(await take(again, 1))).toEqual(['ADDED b']);
-    await again.return(undefined);
-  });
-});
-
-describe('history that is gone', () => {
-  it('ends a watch from before it with an ERROR of 410', async () => {
-    const from = await newest();
-    await addNode('a');
-    running.server.forgetHistory();
-    const watch = await raw.watch(`${ALL}?watch=1&resourceVersion=${from}`);
-    const [event] = await take(watch, 1);
-    expect([event?.type, event?.object.kind, event?.object.code, event?.object.reason]).toEqual([
-      'ERROR',
-      'Status',
-      410,
-      'Expired',
-    ]);
-    expect((await watch.next()).done).toBe(true);
-    const fresh = await raw.watch(`${ALL}?watch=1&resourceVersion=${await newest()}`);
-    await addNode('b');
-    expect(names(await take(fresh, 1))).toEqual(['ADDED b']);
-    await fresh.return(undefined);
-  });
-
-  it('goes by itself when many changes have come since', async () => {
-    const from = await newest();
-    // Twice the history is held at most.
-    for (let i = 0; i <= 2 * 5; i++) await addNode(`n${i}`);
-    const watch = await raw.watch(`${ALL}?watch=1&resourceVersion=${from}`);
-    expect((await take(watch, 1))[0]?.object.code).toBe(410);
-    await watch.return(undefined);
-  });
-
-  it('reaches the project’s own client as an error event', async () => {
-    const from = await newest();
-    await addNode('a');
-    running.server.forgetHistory();
-    const events: WatchEvent<KubeObject>[] = [];
-    const { signal } = new AbortController();
-    for await (const event of running.api.watch(NODES, { resourceVersion: from, timeoutSeconds: 5, signal }))
-      events.push(event);
-    expect(events).toEqual([expect.objectContaining({ kind: 'error', code: 410 })]);
   });
 });

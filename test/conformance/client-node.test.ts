@@ -10,7 +10,7 @@ import {
   Watch,
 } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestServer, type TestServer } from './running-server.ts';
+import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 
 let running: TestServer;
 let config: KubeConfig;
@@ -33,12 +33,12 @@ describe('@kubernetes/client-node', () => {
   it('creates, lists, patches, and deletes', async () => {
     const api = config.makeApiClient(CoreV1Api);
     const made = await api.createNamespacedService({ namespace: 'default', body: SERVICE });
-    expect(made.spec?.clusterIP).toBe('10.96.0.1');
+    expect(made.spec?.clusterIP).toMatch(/^10\.96\./);
     await expect(api.createNamespacedService({ namespace: 'default', body: SERVICE })).rejects.toMatchObject({
       code: 409,
     });
     const { items, metadata } = await api.listServiceForAllNamespaces({ limit: 1 });
-    expect([items.length, metadata?.remainingItemCount]).toEqual([1, undefined]);
+    expect([items.length, metadata?.resourceVersion]).toEqual([1, expect.stringMatching(/^\d+$/)]);
     const status = { status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } } };
     const patched = await api.patchNamespacedServiceStatus(
       { name: 'web', namespace: 'default', body: status },

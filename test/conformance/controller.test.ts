@@ -1,4 +1,4 @@
-// The whole controller process against the embedded API server.
+// The whole controller process, as the account that it has in a cluster.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
@@ -7,18 +7,21 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceObject } from '../../src/kube/objects.ts';
 import { SERVICES } from '../../src/kube/resources.ts';
+import { addressesOf, allocatedCondition, Cluster, validCondition } from '../commands/cluster.ts';
+import { ControllerProcess } from '../commands/controller-process.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
-import { addressesOf, allocatedCondition, Cluster, validCondition } from './cluster.ts';
-import { ControllerProcess } from './controller-process.ts';
 
 let test: TestServer;
 let cluster: Cluster;
 let controller: ControllerProcess;
+/** Of the controller's account. */
+let kubeconfig: string;
 
 beforeAll(async () => {
   test = await startTestServer({ crds: true });
+  kubeconfig = await test.accountKubeconfig('controller');
   cluster = new Cluster(test.api);
-  controller = new ControllerProcess(test.kubeconfig);
+  controller = new ControllerProcess(kubeconfig);
 });
 
 afterAll(async () => {
@@ -315,8 +318,8 @@ describe('a controller in trouble', () => {
     ['every watch is cut', () => test.server.dropWatches()],
     [
       'history is forgotten, so that watches end with 410',
-      () => {
-        test.server.forgetHistory();
+      async () => {
+        await test.server.forgetHistory();
         test.server.dropWatches();
       },
     ],
@@ -365,7 +368,7 @@ describe('a controller in trouble', () => {
       expect(await controller.stop(signal)).toBe(signal === 'SIGKILL' ? null : 0);
       // Older by name and first in the list, yet it must not take what another has.
       await cluster.createService('aaa');
-      controller = new ControllerProcess(test.kubeconfig);
+      controller = new ControllerProcess(kubeconfig);
       await cluster.serviceWith('aaa', 'PoolExhausted');
       expect(holders()).toEqual(before);
       await cluster.deleteService('aaa');
@@ -377,7 +380,7 @@ describe('a controller in trouble', () => {
       [...cluster.services.values()].map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
     const before = versions();
     await controller.stop();
-    controller = new ControllerProcess(test.kubeconfig);
+    controller = new ControllerProcess(kubeconfig);
     await controller.logged('synced');
     await cluster.createService('zzz');
     await cluster.serviceWith('zzz', 'PoolExhausted');
@@ -393,7 +396,7 @@ describe('a controller in trouble', () => {
     await cluster.markServiceDeleted('heir');
     await cluster.patchService('other', { spec: { type: 'ClusterIP' } });
     await cluster.createService('next', { loadBalancerIP: had[0] ?? '' });
-    controller = new ControllerProcess(test.kubeconfig);
+    controller = new ControllerProcess(kubeconfig);
     expect(addressesOf(await cluster.service('next'))).toEqual(had);
     await cluster.serviceGone('heir');
     const former = await cluster.service('other', (each: ServiceObject) => !allocatedCondition(each));
@@ -405,14 +408,12 @@ describe('a controller in trouble', () => {
 describe('the classes of the controller', () => {
   it('are those that its flags name, and what is not its own any more is let go', async () => {
     await controller.stop();
-    controller = new ControllerProcess(test.kubeconfig, [
-      '--lb-class',
-      'example.com/other',
-      '--no-classless',
-    ]);
+    controller = new ControllerProcess(kubeconfig, ['--lb-class', 'example.com/other', '--no-classless']);
     expect(addressesOf(await cluster.service('foreign'))).toHaveLength(1);
     const former = await cluster.service('web', (each) => !allocatedCondition(each));
     expect(addressesOf(former)).toEqual([]);
+    // It leads no more: on the real server the next is on the same cluster.
+    await controller.stop();
   });
 });
 
@@ -420,7 +421,7 @@ describe('a controller before there is everything that it needs', () => {
   it('says which kinds to install, and serves as soon as the pools are, without advertisements', async () => {
     const bare = await startTestServer();
     const view = new Cluster(bare.api);
-    const early = new ControllerProcess(bare.kubeconfig);
+    const early = new ControllerProcess(await bare.accountKubeconfig('controller'));
     await view.createService('web');
     expect(
       await early.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)'),
@@ -471,7 +472,7 @@ describe('a mistake in the call of the controller', () => {
     [['--kubeconfig', '/nonexistent/config'], '--kubeconfig: "/nonexistent/config" cannot be read'],
     [['here'], 'too many arguments'],
   ])('ends it with status 2 and the mend: %j', async (args, words) => {
-    const { status, stderr } = await new ControllerProcess(test.kubeconfig, args).ended();
+    const { status, stderr } = await new ControllerProcess(kubeconfig, args).ended();
     expect(stderr).toContain(words);
     expect(status).toBe(2);
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Answer, MERGE, RawClient } from './raw-client.ts';
-import { startTestServer, type TestServer } from './running-server.ts';
+import { type Answer, MERGE, RawClient } from '../lab/apiserver/raw-client.ts';
+import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 
 let running: TestServer;
 let raw: RawClient;
@@ -41,19 +41,19 @@ describe('fields of built-in kinds', () => {
     expect(headers.warning).toContain('unknown field \\"spec.loadBalancerIPs\\"');
   });
 
-  it.each<[string, object, string]>([
-    ['services', { spec: { ports: 'http' } }, 'spec.ports'],
-    ['services', { spec: { ports: [{ port: '80' }] } }, 'spec.ports[0].port'],
-    ['services', { spec: 7 }, 'spec'],
-    ['configmaps', { data: { a: 1 } }, 'data.a'],
-    ['secrets', { data: [] }, 'data'],
-  ])('of the wrong type in %s: %j', async (plural, content, field) => {
+  it.each<[string, object]>([
+    ['services', { spec: { ports: 'http' } }],
+    ['services', { spec: { ports: [{ port: '80' }] } }],
+    ['services', { spec: 7 }],
+    ['configmaps', { data: { a: 1 } }],
+    ['secrets', { data: [] }],
+  ])('of the wrong type in %s: %j', async (plural, content) => {
     const { status, body } = await raw.post(`${IN_DEFAULT}/${plural}`, {
       metadata: { name: 'wrong' },
       ...content,
     });
     expect([status, body.reason]).toEqual([400, 'BadRequest']);
-    expect(body.message).toContain(`: ${field}: `);
+    expect(body.message).toMatch(/^\w+ in version "v1" cannot be handled as a \w+: /);
   });
 
   it('that are null are not there', async () => {
@@ -82,11 +82,11 @@ describe('an EndpointSlice', () => {
     [
       'an address of the other family',
       { endpoints: [{ addresses: ['2001:db8::1'] }] },
-      ['endpoints[0].addresses[0]'],
+      ['endpoints[0].addresses'],
     ],
     ['an endpoint without addresses', { endpoints: [{ addresses: [] }] }, ['endpoints[0].addresses']],
     ['two ports of one name', { ports: [{ port: 1 }, { port: 2 }] }, ['ports[1].name']],
-    ['a bad port', { ports: [{ port: 70_000, protocol: 'ICMP' }] }, ['ports[0].protocol', 'ports[0].port']],
+    ['a bad protocol', { ports: [{ port: 80, protocol: 'ICMP' }] }, ['ports[0].protocol']],
   ])('is refused with %s', async (_, content, fields) => {
     expect(fieldsOf(await raw.post(SLICES, slice('bad', content)))).toEqual(fields);
   });
@@ -144,11 +144,11 @@ describe('tables', () => {
     });
     const pod = {
       metadata: { name: 'p' },
-      spec: { nodeName: 'n1', containers: [{ name: 'c' }] },
+      spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'fairlead.dev/none' }] },
       status: { phase: 'Running', podIP: '10.0.0.1' },
     };
     const { body: made } = await raw.post(`${IN_DEFAULT}/pods`, pod);
-    expect(made.status).toEqual({ phase: 'Pending' });
+    expect(made.status).toMatchObject({ phase: 'Pending' });
     await raw.patch(`${IN_DEFAULT}/pods/p/status`, MERGE, { status: pod.status });
     expect(await cells(`${IN_DEFAULT}/pods/p`)).toMatchObject({
       Ready: '0/1',

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RawClient } from './raw-client.ts';
-import { startTestServer, type TestServer } from './running-server.ts';
+import { RawClient } from '../lab/apiserver/raw-client.ts';
+import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 
 let running: TestServer;
 let raw: RawClient;
 const NODES = '/api/v1/nodes';
-const CONFIG_MAPS = '/api/v1/configmaps';
+/** Of which the server itself makes none. */
+const SECRETS = '/api/v1/secrets';
 
 beforeAll(async () => {
   running = await startTestServer();
@@ -24,7 +25,7 @@ beforeAll(async () => {
     });
   for (const namespace of ['default', 'kube-system'])
     for (const name of ['p', 'q'])
-      await raw.post(`/api/v1/namespaces/${namespace}/configmaps`, { metadata: { name } });
+      await raw.post(`/api/v1/namespaces/${namespace}/secrets`, { metadata: { name } });
 });
 
 afterAll(() => running.close());
@@ -54,11 +55,11 @@ async function pages(path: string, limit: number): Promise<{ found: string[]; ve
 
 describe('a list in pages', () => {
   it('gives the same as one list, whatever the size of a page', async () => {
-    const { body: whole } = await raw.get(CONFIG_MAPS);
+    const { body: whole } = await raw.get(SECRETS);
     expect(names(whole)).toEqual(['default/p', 'default/q', 'kube-system/p', 'kube-system/q']);
     await fc.assert(
       fc.asyncProperty(
-        fc.constantFrom(NODES, CONFIG_MAPS, `${NODES}?labelSelector=zone%3Dx`),
+        fc.constantFrom(NODES, SECRETS, `${NODES}?labelSelector=zone%3Dx`),
         fc.integer({ min: 1, max: 6 }),
         async (path, limit) => {
           const { body } = await raw.get(path);
@@ -96,7 +97,7 @@ describe('a list in pages', () => {
     const { body: first } = await raw.get(`${NODES}?limit=2`);
     await raw.post(NODES, { metadata: { name: 'z' } });
     await raw.delete(`${NODES}/z`);
-    running.server.forgetHistory();
+    await running.server.forgetHistory();
     const { status, body } = await raw.get(`${NODES}?limit=2&continue=${first.metadata.continue}`);
     expect([status, body.reason, body.code]).toEqual([410, 'Expired', 410]);
     expect(body.message).toMatch(/continue parameter is too old/);
@@ -159,9 +160,9 @@ describe('selectors', () => {
   });
 
   it('narrow a list to one namespace', async () => {
-    const { body } = await raw.get('/api/v1/namespaces/kube-system/configmaps');
+    const { body } = await raw.get('/api/v1/namespaces/kube-system/secrets');
     expect(names(body)).toEqual(['kube-system/p', 'kube-system/q']);
-    const { body: selected } = await raw.get(`${CONFIG_MAPS}?fieldSelector=metadata.namespace%3Ddefault`);
+    const { body: selected } = await raw.get(`${SECRETS}?fieldSelector=metadata.namespace%3Ddefault`);
     expect(names(selected)).toEqual(['default/p', 'default/q']);
   });
 });
