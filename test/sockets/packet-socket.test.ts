@@ -138,7 +138,7 @@ describe('a kernel packet socket', () => {
         a.send(arpFrame(BROADCAST, wire.a.mac, 9));
         expect(marks).toContain(9);
       },
-      { interval: 5 },
+      { interval: 5, timeout: 10_000 },
     );
     expect(second.errors).toEqual([]);
     a.close();
