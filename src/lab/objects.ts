@@ -12,6 +12,8 @@ import { POD_PORT } from './pod-answer.ts';
 const CRDS = join(import.meta.dirname, '../../deploy/crds');
 /** The pods' label. */
 export const APP = 'web';
+/** No image at all: the pods are processes of the lab. */
+const IMAGE = 'fairlead.dev/lab';
 const NAMESPACE = 'default';
 const STATUS = { type: 'merge', subresource: 'status', fieldManager: 'fairlead-lab' } as const;
 
@@ -42,9 +44,10 @@ async function createPod(api: KubeApi, node: LabNode, { name, addresses }: LabPo
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, namespace: NAMESPACE, labels: { app: APP } },
-    spec: { nodeName: node.name, containers: [{ name: APP, image: 'fairlead.dev/lab', ports }] },
+    spec: { nodeName: node.name, containers: [{ name: APP, image: IMAGE, ports }] },
   });
   const podIPs = addresses.map((ip) => ({ ip }));
-  const status = { phase: 'Running', podIP: addresses[0], podIPs };
+  const containerStatuses = [{ name: APP, image: IMAGE, imageID: '', ready: true, restartCount: 0 }];
+  const status = { phase: 'Running', podIP: addresses[0], podIPs, containerStatuses };
   await api.patch(PODS, { name, namespace: NAMESPACE }, { status }, STATUS);
 }

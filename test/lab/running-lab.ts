@@ -120,7 +120,7 @@ export function startTraffic(from: Requester, host: string): { stop(): Promise<R
 }
 
 export function http(to: Partial<Target> & { host: string }): Target {
-  return { protocol: 'http', port: 80, timeout: 1_000, ...to };
+  return { protocol: 'http', port: 80, timeout: 5_000, ...to };
 }
 
 /** Looks again and again until it is so; rejects with what it saw last. */

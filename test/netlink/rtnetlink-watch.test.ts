@@ -87,7 +87,10 @@ describe('a watch on the kernel', () => {
     await becomes('lan', { index, up: false });
     expect(named('v0')).toBe(undefined);
     inside('ip link del lan');
-    await vi.waitFor(() => expect(now().map(({ name }) => name)).toEqual(['lo', 'br0']), { interval: 2 });
+    await vi.waitFor(() => expect(now().map(({ name }) => name)).toEqual(['lo', 'br0']), {
+      interval: 2,
+      timeout: 10_000,
+    });
   });
 
   it('sees addresses come and go', async () => {
@@ -143,7 +146,7 @@ describe('a watch on the kernel', () => {
     watch.close();
     const before = snapshots.length;
     inside('ip link add br0 type bridge');
-    await vi.waitFor(() => expect(other.at(-1)).toContain('br0'), { interval: 2 });
+    await vi.waitFor(() => expect(other.at(-1)).toContain('br0'), { interval: 2, timeout: 10_000 });
     expect(snapshots).toHaveLength(before);
     second.close();
   });

@@ -47,7 +47,7 @@ export function describeNetlinkSocket(name: string, open: OpenNetlinkSocket): vo
       socket.send(noop(2, 0));
       socket.send(Uint8Array.from([...noop(3), ...noop(4)]));
       expect(acknowledged).toEqual([]);
-      await vi.waitFor(() => expect(acknowledged).toContain(4), { interval: 2 });
+      await vi.waitFor(() => expect(acknowledged).toContain(4), { interval: 2, timeout: 10_000 });
       expect(acknowledged).toEqual([1, 3, 4]);
     });
 
@@ -56,15 +56,15 @@ export function describeNetlinkSocket(name: string, open: OpenNetlinkSocket): vo
       const datagram = noop(5);
       socket.send(datagram);
       datagram.fill(0);
-      await vi.waitFor(() => expect(acknowledged).toEqual([5]), { interval: 2 });
+      await vi.waitFor(() => expect(acknowledged).toEqual([5]), { interval: 2, timeout: 10_000 });
     });
 
     it('answers each socket for itself', async () => {
       const [one, other] = [listen(), listen()];
       one.socket.send(noop(1));
       other.socket.send(noop(2));
-      await vi.waitFor(() => expect(other.acknowledged).toEqual([2]), { interval: 2 });
-      await vi.waitFor(() => expect(one.acknowledged).toEqual([1]), { interval: 2 });
+      await vi.waitFor(() => expect(other.acknowledged).toEqual([2]), { interval: 2, timeout: 10_000 });
+      await vi.waitFor(() => expect(one.acknowledged).toEqual([1]), { interval: 2, timeout: 10_000 });
     });
 
     it('is silent once closed, and closes twice without harm', async () => {
@@ -73,7 +73,7 @@ export function describeNetlinkSocket(name: string, open: OpenNetlinkSocket): vo
       closed.socket.close();
       closed.socket.close();
       open.socket.send(noop(2));
-      await vi.waitFor(() => expect(open.acknowledged).toEqual([2]), { interval: 2 });
+      await vi.waitFor(() => expect(open.acknowledged).toEqual([2]), { interval: 2, timeout: 10_000 });
       expect(closed.acknowledged).toEqual([]);
       expect(() => closed.socket.send(noop(3))).toThrow(expect.objectContaining({ code: 'EBADF' }));
     });
@@ -83,7 +83,7 @@ export function describeNetlinkSocket(name: string, open: OpenNetlinkSocket): vo
       const bold = listen();
       for (const sequence of [1, 2, 3]) shy.socket.send(noop(sequence));
       bold.socket.send(noop(4));
-      await vi.waitFor(() => expect(bold.acknowledged).toEqual([4]), { interval: 2 });
+      await vi.waitFor(() => expect(bold.acknowledged).toEqual([4]), { interval: 2, timeout: 10_000 });
       expect(shy.acknowledged).toEqual([1]);
     });
   });

@@ -77,7 +77,7 @@ describe('a kernel netlink socket, besides', () => {
     const listener = openNetlinkSocket({ ...options, networkNamespace, groups: [1], onDatagram }); // RTNLGRP_LINK
     const deaf = openNetlinkSocket({ ...options, networkNamespace, onDatagram: () => expect.unreachable() });
     inNamespace('netlink-groups', 'ip link set lo up');
-    await vi.waitFor(() => expect(messages).toBeGreaterThan(0), { interval: 2 });
+    await vi.waitFor(() => expect(messages).toBeGreaterThan(0), { interval: 2, timeout: 10_000 });
     listener.close();
     deaf.close();
     removeNamespaces('netlink-groups');

@@ -41,7 +41,7 @@ class Listener {
 
   /** Resolves when this frame has come; whatever was sent before it has come too, or never will. */
   async heard(mark: number): Promise<void> {
-    await vi.waitFor(() => expect(this.marks).toContain(mark), { interval: 2 });
+    await vi.waitFor(() => expect(this.marks).toContain(mark), { interval: 2, timeout: 10_000 });
   }
 }
 
@@ -131,7 +131,7 @@ export function describePacketSocket(name: string, makeWire: () => TwoEndedWire)
     it('says once that its interface went away, and is closed by then', async () => {
       const a = listen(wire.a, 'arp');
       wire.remove();
-      await vi.waitFor(() => expect(a.errors).toEqual(['ENETDOWN']), { interval: 2 });
+      await vi.waitFor(() => expect(a.errors).toEqual(['ENETDOWN']), { interval: 2, timeout: 10_000 });
       expect(() => a.socket.send(arpFrame(BROADCAST, wire.a.mac, 1))).toThrow(
         expect.objectContaining({ code: 'EBADF' }),
       );

@@ -94,7 +94,7 @@ describe('a kernel packet socket', () => {
     a.send(tagged(arpFrame(wire.b.mac, wire.a.mac, 1), 100));
     a.send(tagged(arpFrame(BROADCAST, wire.a.mac, 2), 100));
     a.send(arpFrame(wire.b.mac, wire.a.mac, 3));
-    await vi.waitFor(() => expect(marks).toContain(3), { interval: 2 });
+    await vi.waitFor(() => expect(marks).toContain(3), { interval: 2, timeout: 10_000 });
     expect(marks).toEqual([3]);
     a.close();
     b.close();
@@ -106,7 +106,7 @@ describe('a kernel packet socket', () => {
     const b = open(wire.b, 'arp', (frame) => void marks.push(markOf(frame)));
     a.send(arpFrame('02:99:99:99:99:99' as Mac, wire.a.mac, 1)); // written out as one
     a.send(arpFrame(BROADCAST, wire.a.mac, 2));
-    await vi.waitFor(() => expect(marks).toContain(2), { interval: 2 });
+    await vi.waitFor(() => expect(marks).toContain(2), { interval: 2, timeout: 10_000 });
     expect(marks).toEqual([2]);
     a.close();
     b.close();
@@ -130,7 +130,7 @@ describe('a kernel packet socket', () => {
   it('can be opened again after its interface went down and came up', async () => {
     const first = open(wire.b, 'arp');
     inNamespace(B, 'ip link set eth0 down');
-    await vi.waitFor(() => expect(first.errors).toEqual(['ENETDOWN']), { interval: 2 });
+    await vi.waitFor(() => expect(first.errors).toEqual(['ENETDOWN']), { interval: 2, timeout: 10_000 });
     inNamespace(B, 'ip link set eth0 up');
     const marks: number[] = [];
     const second = open(wire.b, 'arp', (frame) => void marks.push(markOf(frame)));
@@ -140,7 +140,7 @@ describe('a kernel packet socket', () => {
         a.send(arpFrame(BROADCAST, wire.a.mac, 9));
         expect(marks).toContain(9);
       },
-      { interval: 5 },
+      { interval: 5, timeout: 10_000 },
     );
     expect(second.errors).toEqual([]);
     a.close();
