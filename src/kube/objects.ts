@@ -63,6 +63,7 @@ export interface ServiceObject extends KubeObject {
     readonly internalTrafficPolicy?: 'Cluster' | 'Local';
     readonly healthCheckNodePort?: number;
     readonly sessionAffinity?: 'None' | 'ClientIP';
+    readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } };
     readonly selector?: Readonly<Record<string, string>>;
     readonly ports?: readonly ServicePort[];
   };
@@ -84,6 +85,10 @@ export interface EndpointSliceObject extends KubeObject {
         };
         readonly nodeName?: string;
         readonly zone?: string;
+        readonly hints?: {
+          readonly forZones?: readonly { readonly name: string }[];
+          readonly forNodes?: readonly { readonly name: string }[];
+        };
         readonly targetRef?: { readonly kind?: string; readonly name?: string; readonly namespace?: string };
       }[]
     | null;

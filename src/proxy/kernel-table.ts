@@ -2,31 +2,53 @@
 import type { Clock } from '../clock/clock.ts';
 import { NetlinkConnection } from '../netlink/connection.ts';
 import { NetlinkError } from '../netlink/netlink-error.ts';
-import { changeElements, type ElementChanges, type ElementData, listElements } from '../netlink/nftables.ts';
+import {
+  changeElements,
+  type Element,
+  type ElementChanges,
+  type ElementData,
+  listElements,
+} from '../netlink/nftables.ts';
 import { NETLINK_NETFILTER, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { runNft } from './nft-command.ts';
 import {
   activationText,
+  affinityMaps,
+  chainText,
   commonPickChains,
-  pickChainText,
+  type PodInterface,
+  PROTOCOLS,
+  type RangeSets,
+  rangeText,
   removalText,
   SET_NAMES,
   type SetName,
   stagingText,
   TABLES,
   type TableName,
-  VERSION_CHAIN,
+  versionChain,
 } from './rules.ts';
 import { type Difference, transactionsFor } from './transactions.ts';
 
 /** Whose table is under a name: one that we can go on with, one in force with other rules, one never finished. */
 type TableState = 'ours' | 'predecessor' | 'unfinished' | 'absent';
 
+/** Clients that are forgotten in one transaction. */
+const FORGOTTEN_AT_ONCE = 500;
+
 /** An element, or the chain that it leads to, is not accepted; others may be. */
 export class RefusedError extends Error {}
 
+interface KernelTableOptions {
+  readonly open: OpenNetlinkSocket;
+  readonly clock: Clock;
+  /** Absent: pods are told from others by address. */
+  readonly podInterface?: PodInterface | undefined;
+}
+
 export class KernelTable {
-  readonly #options: { readonly open: OpenNetlinkSocket; readonly clock: Clock };
+  readonly #options: KernelTableOptions;
+  readonly #version: string;
   #connection: NetlinkConnection;
   #shadow = emptyShadow();
   #chains = new Set<string>();
@@ -34,8 +56,9 @@ export class KernelTable {
   #active = false;
 
   /** Opens a netlink socket: throws what `open` throws. */
-  constructor(options: { readonly open: OpenNetlinkSocket; readonly clock: Clock }) {
+  constructor(options: KernelTableOptions) {
     this.#options = options;
+    this.#version = versionChain(options.podInterface);
     this.#connection = this.#connect();
   }
 
@@ -45,14 +68,14 @@ export class KernelTable {
    * Rejects when there is no `nft`, or the kernel refuses the rules.
    */
   async start(): Promise<'taken over' | 'new'> {
-    const states = await Promise.all(TABLES.map(stateOf));
+    const states = await Promise.all(TABLES.map((name) => stateOf(name, this.#version)));
     const ours = TABLES.find((_, i) => states[i] === 'ours');
     this.#name = ours ?? TABLES.find((_, i) => states[i] !== 'predecessor') ?? TABLES[0];
     this.#active = ours !== undefined;
     this.#chains = new Set(commonPickChains());
     this.#shadow = emptyShadow();
     if (!ours) {
-      await runNft(['-f', '-'], stagingText(this.#name));
+      await runNft(['-f', '-'], stagingText(this.#name, this.#options.podInterface));
       return 'new';
     }
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
@@ -64,7 +87,7 @@ export class KernelTable {
   /** Hands the packets over to this table, and removes a predecessor's. */
   async activate(): Promise<void> {
     if (this.#active) return;
-    await runNft(['-f', '-'], activationText(this.#name));
+    await runNft(['-f', '-'], activationText(this.#name, this.#version));
     this.#active = true;
   }
 
@@ -80,6 +103,35 @@ export class KernelTable {
       if (error instanceof NetlinkError && error.code === 'ENOENT') return false;
       throw error;
     }
+  }
+
+  /** Replaces what is in the sets of ranges. */
+  async setRanges(ranges: RangeSets): Promise<void> {
+    await runNft(['-f', '-'], rangeText(this.#name, ranges));
+  }
+
+  /**
+   * Forgets which clients have endpoints that are gone. `keeps` says, given a mark and where it leads to, whether
+   * that is one of its endpoints. Resolves with the number of clients that were forgotten.
+   */
+  async forgetClients(keeps: (mark: string, place: string) => boolean): Promise<number> {
+    let forgotten = 0;
+    for (const protocol of PROTOCOLS) {
+      for (const digit of [4, 6] as const) {
+        const { address, port } = affinityMaps(protocol, digit);
+        const addresses = await listElements(this.#connection, this.#name, address);
+        if (addresses.length === 0) continue;
+        const ports = new Map(
+          (await listElements(this.#connection, this.#name, port)).map(({ key, data }) => [key, data]),
+        );
+        const gone = addresses.filter(
+          ({ key, data }) => !keeps(key.slice(0, 4), bytesOf(data) + bytesOf(ports.get(key))),
+        );
+        for (const set of [address, port]) await this.#forget(set, gone);
+        forgotten += gone.length;
+      }
+    }
+    return forgotten;
   }
 
   get(set: SetName, key: string): ElementData | undefined {
@@ -100,7 +152,7 @@ export class KernelTable {
    */
   async apply(differences: Iterable<Difference>): Promise<void> {
     const transactions = transactionsFor(differences, (set, key) => this.get(set, key));
-    await this.#addPickChains(transactions);
+    await this.#addChains(transactions);
     for (const transaction of transactions) {
       await this.#send(transaction);
       for (const { set, operation, elements } of transaction) {
@@ -115,6 +167,22 @@ export class KernelTable {
 
   close(): void {
     this.#connection.close();
+  }
+
+  /** Any of them may have been forgotten by the kernel meanwhile. */
+  async #forget(set: string, elements: readonly Element[]): Promise<void> {
+    for (let i = 0; i < elements.length; i += FORGOTTEN_AT_ONCE) {
+      const part = elements.slice(i, i + FORGOTTEN_AT_ONCE);
+      try {
+        await changeElements(this.#connection, this.#name, [{ set, operation: 'delete', elements: part }]);
+      } catch (error) {
+        if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
+        if (part.length === 1) continue;
+        const middle = part.length >> 1;
+        await this.#forget(set, part.slice(0, middle));
+        await this.#forget(set, part.slice(middle));
+      }
+    }
   }
 
   #connect(): NetlinkConnection {
@@ -140,14 +208,14 @@ export class KernelTable {
   }
 
   /** Chains are only ever added: as many as the widest Service has had endpoints. */
-  async #addPickChains(transactions: readonly (readonly ElementChanges[])[]): Promise<void> {
+  async #addChains(transactions: readonly (readonly ElementChanges[])[]): Promise<void> {
     const missing = new Set<string>();
     for (const { elements, operation } of transactions.flat()) {
       for (const { data } of operation === 'add' ? elements : [])
         if (data.kind === 'goto' && !this.#chains.has(data.chain)) missing.add(data.chain);
     }
     if (missing.size === 0) return;
-    const texts = [...missing].map((chain) => pickChainText(this.#name, chain));
+    const texts = [...missing].map((chain) => chainText(this.#name, chain));
     await runNft(['-f', '-'], texts.join('')).catch((error: Error) => {
       throw new RefusedError(error.message, { cause: error });
     });
@@ -155,14 +223,18 @@ export class KernelTable {
   }
 }
 
+function bytesOf(data: ElementData | undefined): string {
+  return data?.kind === 'value' ? data.bytes : '';
+}
+
 function emptyShadow(): Map<SetName, Map<string, ElementData>> {
   return new Map(SET_NAMES.map((set) => [set, new Map()]));
 }
 
-async function stateOf(table: TableName): Promise<TableState> {
+async function stateOf(table: TableName, version: string): Promise<TableState> {
   try {
     const text = await runNft(['--terse', 'list', 'table', 'inet', table]);
-    if (text.includes(`chain ${VERSION_CHAIN} `)) return 'ours';
+    if (text.includes(`chain ${version} `)) return 'ours';
     return text.includes('chain version-') ? 'predecessor' : 'unfinished';
   } catch (error) {
     // Any other trouble must not pass for a table that is not there: it would be made anew.

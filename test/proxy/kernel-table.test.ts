@@ -9,7 +9,7 @@ import { acknowledgement, done } from '../netlink/answers.ts';
 
 const GETSETELEM = 0x0a0d;
 const BATCH_BEGIN = 0x10;
-const ELEMENT = { set: 'addresses4', key: '\x0a\0\0\x01', wanted: { kind: 'none' } } as const;
+const ELEMENT = { set: 'cluster4', key: '\x0a\0\0\x01', wanted: { kind: 'none' } } as const;
 
 /** A kernel without elements; `batch` answers each transaction, given the sequence number of its last message. */
 function kernel(batch: (last: number) => readonly Uint8Array[]) {

@@ -2,8 +2,10 @@
 import { Registry } from 'prom-client';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ip } from '../../src/net/address.ts';
+import { parsePrefix, type Range } from '../../src/net/range.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { proxyMetrics } from '../../src/proxy/metrics.ts';
+import { nodeView } from '../../src/proxy/node.ts';
 import { ServiceProxy } from '../../src/proxy/service-proxy.ts';
 import type { OpenNetlinkSocket } from '../../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../../src/sockets/open-netlink-socket.ts';
@@ -38,16 +40,57 @@ function poisoned(datagram: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** What the node is, in texts. */
+export interface NodeText {
+  readonly addresses?: readonly string[];
+  readonly zone?: string;
+  readonly podCidrs?: readonly string[];
+  readonly masqueradeAll?: boolean;
+  readonly serviceCidrs?: readonly string[];
+}
+
+const podInterface = process.env.POD_INTERFACE;
 const proxy = new ServiceProxy({
   open,
   nodeName: 'node',
   clock: systemClock,
   log: createLogger({ component: 'proxy', level: 'silent' }),
   metrics: proxyMetrics(registry),
+  podInterface: podInterface
+    ? { name: podInterface.replace('*', ''), prefix: podInterface.endsWith('*') }
+    : undefined,
 });
 
+function ranges(texts: readonly string[]): Range[] {
+  return texts.flatMap((text) => {
+    const read = parsePrefix(text);
+    return read.kind === 'parsed' ? [read.value] : [];
+  });
+}
+
+function setNode({
+  addresses = [],
+  zone,
+  podCidrs = [],
+  masqueradeAll = false,
+  serviceCidrs = [],
+}: NodeText): void {
+  const node = {
+    metadata: { name: 'node', labels: zone ? { 'topology.kubernetes.io/zone': zone } : {} },
+    status: { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) },
+  };
+  const detection = podInterface
+    ? ({ kind: 'interface', pods: { name: podInterface, prefix: false } } as const)
+    : ({ kind: 'cluster-cidr', ranges: ranges(podCidrs) } as const);
+  proxy.setNode(nodeView(node, [], { detection, masqueradeAll, nodePortAddresses: 'primary' }));
+  proxy.setServiceCidrs(ranges(serviceCidrs));
+}
+
 answerCalls({
-  start: () => proxy.start(),
+  async start(node: NodeText = {}) {
+    setNode(node);
+    await proxy.start();
+  },
   /** Changes objects, undefined ones go, and brings the kernel up to date. */
   async set({ services = {}, slices = {} }: Objects) {
     for (const [key, service] of Object.entries(services)) proxy.setService(key, service ?? undefined);
@@ -56,6 +99,10 @@ answerCalls({
     await proxy.sync();
     await proxy.cleanFlows();
     return performance.now() - began;
+  },
+  async node(node: NodeText) {
+    setNode(node);
+    await proxy.sync();
   },
   serves: (address: string) => proxy.serves(ip(address)),
   poison(bytes: readonly number[]) {
