@@ -6,6 +6,7 @@ import type { EndpointSliceObject, ServiceObject } from '../src/kube/objects.ts'
 import { NetlinkConnection } from '../src/netlink/connection.ts';
 import { changeElements, type ElementChanges, listElements } from '../src/netlink/nftables.ts';
 import { createLogger } from '../src/observe/logger.ts';
+import { HealthChecks } from '../src/proxy/health-checks.ts';
 import { proxyMetrics } from '../src/proxy/metrics.ts';
 import { SET_NAMES, TABLES } from '../src/proxy/rules.ts';
 import { ServiceProxy } from '../src/proxy/service-proxy.ts';
@@ -23,11 +24,13 @@ const [TABLE] = TABLES;
 const COMMANDS = 11;
 
 export async function kernelLoad(): Promise<BenchRow[]> {
+  const log = createLogger({ component: 'bench', level: 'silent' });
   const proxy = new ServiceProxy({
     open: openNetlinkSocket,
     nodeName: 'node',
     clock: systemClock,
-    log: createLogger({ component: 'bench', level: 'silent' }),
+    log,
+    healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
     metrics: proxyMetrics(new Registry()),
   });
   const objects = Array.from({ length: SERVICES }, (_, i) => ({ service: service(i), slice: slice(i, 1) }));

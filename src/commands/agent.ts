@@ -3,19 +3,21 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
 import { systemClock } from '../clock/clock.ts';
-import { SERVICES } from '../kube/resources.ts';
-import { serveHttp } from '../observe/http-server.ts';
+import { NODES, SERVICES } from '../kube/resources.ts';
+import { type Page, serveHttp } from '../observe/http-server.ts';
 import { createLogger } from '../observe/logger.ts';
 import { removeRules } from '../proxy/removal.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
+import { AgentState } from './agent-state.ts';
+import { addForwardingFlags, type ForwardingFlags, trafficOptions } from './forwarding-options.ts';
 import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { UsageError } from './usage-error.ts';
 
-interface AgentOptions extends CommonOptions {
+interface AgentOptions extends CommonOptions, ForwardingFlags {
   readonly nodeName: string;
   readonly cleanup: boolean;
   readonly announce: boolean;
@@ -30,7 +32,7 @@ interface AgentOptions extends CommonOptions {
 const RETRY = 1_000;
 
 export function agentCommand(): Command {
-  return processCommand('agent', 'announces and forwards on one node (DaemonSet)')
+  const command = processCommand('agent', 'announces and forwards on one node (DaemonSet)')
     .option('--node-name <name>', 'the Node object of this machine (or NODE_NAME)', process.env.NODE_NAME)
     .option('--cleanup', 'take our rules out of the kernel, and end', false)
     .option('--no-announce', 'forward only: do not answer ARP or NDP')
@@ -49,14 +51,14 @@ export function agentCommand(): Command {
         .default('withhold'),
     )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
-    .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256')
-    .action((options: AgentOptions & { readonly nodeName?: string }) => {
-      if (options.cleanup) return runUntilSignal(() => cleanUp(options));
-      const { nodeName } = options;
-      if (nodeName === undefined)
-        throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
-      return runUntilSignal((signal) => runAgent({ ...options, nodeName }, signal));
-    });
+    .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256');
+  return addForwardingFlags(command).action((options: AgentOptions & { readonly nodeName?: string }) => {
+    if (options.cleanup) return runUntilSignal(() => cleanUp(options));
+    const { nodeName } = options;
+    if (nodeName === undefined)
+      throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
+    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, signal));
+  });
 }
 
 /** To be called when no agent runs on this node: it would put its rules back. */
@@ -76,17 +78,26 @@ function regularExpression(text: string): RegExp {
 }
 
 async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const traffic = trafficOptions(options);
   const agent = await startProcess('agent', options, signal);
   const services = agent.follow(SERVICES);
+  const nodes = agent.follow(NODES);
   const changes = new Changes(signal);
   const onChange = () => changes.notice();
-  const state = { ready: false, problem: undefined as string | undefined };
+  const state = new AgentState(systemClock, () => nodes.store.get(options.nodeName));
   servePages(agent, options, state, signal);
 
   const classes = { classes: new Set(options.lbClass), classless: options.classless };
   const [forwarding, announcing] = await Promise.all([
-    options.proxy ? startForwarding(agent, services, options.nodeName, onChange) : undefined,
-    options.announce ? startAnnouncing(agent, services, { ...options, classes }, onChange) : undefined,
+    options.proxy
+      ? startForwarding(
+          agent,
+          { services, nodes },
+          { nodeName: options.nodeName, traffic, healthy: () => state.works },
+          onChange,
+        )
+      : undefined,
+    options.announce ? startAnnouncing(agent, services, nodes, { ...options, classes }, onChange) : undefined,
   ]).catch((error: Error) => {
     throw new MachineError(`the agent cannot start: ${error.message}`);
   });
@@ -98,7 +109,7 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
       await forwarding?.cleanFlows();
-      state.problem = undefined;
+      state.succeeded();
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
         state.ready = true;
         agent.log.info({ milliseconds: Math.round(performance.now()) }, 'ready');
@@ -107,7 +118,7 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
       const { message } = error as Error; // NetlinkError, or nft's words
       if (state.problem !== message)
         agent.log.error({ error: message }, 'bringing this node up to date failed; will try again');
-      state.problem = message;
+      state.failed(message);
       systemClock.setTimer(RETRY, onChange);
     }
     await changes.next();
@@ -120,14 +131,10 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
 function servePages(
   { registry, log }: Process,
   { metricsBindAddress, healthzBindAddress }: AgentOptions,
-  state: { readonly ready: boolean; readonly problem: string | undefined },
+  state: AgentState,
   signal: AbortSignal,
 ): void {
-  const health = () => ({
-    healthy: state.problem === undefined,
-    detail: { ready: state.ready, ...(state.problem === undefined ? {} : { problem: state.problem }) },
-  });
-  const pages = { registry, health, clock: systemClock, log, signal };
+  const pages = { registry, health: (page: Page) => state.health(page), clock: systemClock, log, signal };
   for (const [flag, address] of [
     ['--metrics-bind-address', metricsBindAddress],
     ['--healthz-bind-address', healthzBindAddress],

@@ -15,6 +15,8 @@ export interface EndpointLists {
   readonly cluster: readonly Endpoint[];
   /** For traffic that must stay on this node. */
   readonly local: readonly Endpoint[];
+  /** The ready ones of this node. */
+  readonly localReady: readonly Endpoint[];
   /** All that a flow under way may go on with, whatever the lists above say to new ones. */
   readonly serving: readonly Endpoint[];
 }
@@ -28,11 +30,14 @@ export interface NodePlace {
 
 /** The label that ties a slice to its Service (discovery.k8s.io/v1). */
 const SERVICE_NAME = 'kubernetes.io/service-name';
+/** Slices with this label belong to Services that nothing is forwarded for. */
+const HEADLESS = 'service.kubernetes.io/headless';
 
 /** `namespace/name` of the slice's Service; undefined for a slice that is none of ours. */
 export function serviceKeyOf({ metadata }: EndpointSliceObject): string | undefined {
   const name = metadata.labels?.[SERVICE_NAME];
-  return name === undefined || name === '' ? undefined : `${metadata.namespace}/${name}`;
+  const headless = metadata.labels?.[HEADLESS] !== undefined;
+  return headless || name === undefined || name === '' ? undefined : `${metadata.namespace}/${name}`;
 }
 
 interface Candidate extends Endpoint {
@@ -62,6 +67,7 @@ export function endpointLists(
   return {
     cluster: plain(ready.length > 0 ? hinted(ready, place) : draining),
     local: plain(localReady.length > 0 ? localReady : draining.filter(isLocal)),
+    localReady: plain(localReady),
     serving: plain(all.filter((candidate) => candidate.ready || candidate.serving)),
   };
 }

@@ -14,8 +14,8 @@ export interface TrafficOptions {
   readonly detection: LocalDetection;
   /** Everything that goes to a cluster address is masqueraded. */
   readonly masqueradeAll: boolean;
-  /** The node's primary addresses, or those that lie in these ranges. */
-  readonly nodePortAddresses: 'primary' | readonly Range[];
+  /** The node's primary addresses, and those of its interfaces that lie in the ranges. */
+  readonly nodePortAddresses: { readonly primary: boolean; readonly ranges: readonly Range[] };
 }
 
 export interface NodeView {
@@ -39,17 +39,15 @@ export function nodeView(
   const own = primaryAddresses(node);
   const { nodePortAddresses, detection, masqueradeAll } = options;
   const pods = podRanges(node, detection);
+  const inRanges = machine.filter(
+    (address) => !isLoopback(address) && nodePortAddresses.ranges.some((range) => contains(range, address)),
+  );
   // Where nothing tells pods from others, nobody is taken for an outsider; nor where their interface tells.
   const blind = FAMILIES.filter((family) => !pods.some((range) => range.family === family));
   return {
     zone: node?.metadata.labels?.[ZONE] || undefined,
     own,
-    nodePortAddresses:
-      nodePortAddresses === 'primary'
-        ? own
-        : machine.filter(
-            (address) => !isLoopback(address) && nodePortAddresses.some((range) => contains(range, address)),
-          ),
+    nodePortAddresses: [...new Set([...(nodePortAddresses.primary ? own : []), ...inRanges])].sort(),
     ranges: {
       pods,
       inside: masqueradeAll || detection.kind === 'interface' ? [] : [...pods, ...blind.map(everything)],

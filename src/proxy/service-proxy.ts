@@ -10,6 +10,7 @@ import { Claims } from './claims.ts';
 import { addressElement, elementsOf, type SetElement, sourcesIn } from './elements.ts';
 import { type NodePlace, serviceKeyOf } from './endpoints.ts';
 import { FlowCleaner } from './flow-cleaner.ts';
+import type { HealthChecks } from './health-checks.ts';
 import { IpForwarding } from './ip-forwarding.ts';
 import { KernelTable, RefusedError } from './kernel-table.ts';
 import type { ProxyMetrics } from './metrics.ts';
@@ -28,6 +29,7 @@ export interface ServiceProxyOptions {
   readonly metrics: ProxyMetrics;
   /** Absent: pods are told from others by address. */
   readonly podInterface?: PodInterface | undefined;
+  readonly healthChecks: HealthChecks;
 }
 
 interface KnownService {
@@ -100,6 +102,7 @@ export class ServiceProxy {
     this.#setRanges(ranges);
     const elements = nodePortAddresses.map((address) => addressElement('nodes', address));
     this.#unsettle(NODE, this.#claims.set(NODE, elements));
+    this.#options.healthChecks.setAddresses(nodePortAddresses);
   }
 
   /** The ranges that the API server gives cluster addresses from. */
@@ -175,6 +178,7 @@ export class ServiceProxy {
 
   /** The rules stay in the kernel and forward on. */
   close(): void {
+    this.#options.healthChecks.close();
     this.#kernel.close();
     this.#flows.close();
   }
@@ -195,6 +199,7 @@ export class ServiceProxy {
     const kept = new Set(after.ports.map((port) => port.key));
     for (const port of before.ports) if (!kept.has(port.key)) this.#ids.release(port.key);
     for (const list of sourceListsOf(before)) this.#sourceLists.release(list);
+    this.#options.healthChecks.set(key, after.healthCheck);
     this.#hold(key, before.balanced, after.balanced);
     this.#flows.note(before, after);
     for (const { family } of after.ports) this.#forwarding.need(family);

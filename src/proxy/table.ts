@@ -40,9 +40,22 @@ export interface ServiceTable {
   readonly balanced: readonly Ip[];
   /** Those of them that our pools gave: whatever else is sent to them is refused. */
   readonly pooled: readonly Ip[];
+  /** Where a load balancer asks whether this node has endpoints, and how many it has. */
+  readonly healthCheck: HealthCheck | undefined;
 }
 
-export const EMPTY_TABLE: ServiceTable = { ports: [], cluster: [], balanced: [], pooled: [] };
+export interface HealthCheck {
+  readonly port: number;
+  readonly endpoints: number;
+}
+
+export const EMPTY_TABLE: ServiceTable = {
+  ports: [],
+  cluster: [],
+  balanced: [],
+  pooled: [],
+  healthCheck: undefined,
+};
 
 /** kube-proxy leaves Services with this label to another proxy, and so do we. */
 const PROXY_NAME = 'service.kubernetes.io/service-proxy-name';
@@ -98,7 +111,14 @@ export function serviceTable(
       });
     }
   }
-  return { ports, cluster, balanced, pooled };
+  return { ports, cluster, balanced, pooled, healthCheck: healthCheckOf(spec, ports) };
+}
+
+function healthCheckOf(spec: ServiceObject['spec'], ports: readonly PortTable[]): HealthCheck | undefined {
+  const { type, externalTrafficPolicy, healthCheckNodePort } = spec;
+  if (type !== 'LoadBalancer' || externalTrafficPolicy !== 'Local' || !healthCheckNodePort) return undefined;
+  const local = ports.flatMap(({ endpoints }) => endpoints.localReady.map(({ address }) => address));
+  return { port: healthCheckNodePort, endpoints: new Set(local).size };
 }
 
 function isForwarded({ metadata, spec }: ServiceObject): boolean {

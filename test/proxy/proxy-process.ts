@@ -4,6 +4,7 @@ import { systemClock } from '../../src/clock/clock.ts';
 import { ip } from '../../src/net/address.ts';
 import { parsePrefix, type Range } from '../../src/net/range.ts';
 import { createLogger } from '../../src/observe/logger.ts';
+import { HealthChecks } from '../../src/proxy/health-checks.ts';
 import { proxyMetrics } from '../../src/proxy/metrics.ts';
 import { nodeView } from '../../src/proxy/node.ts';
 import { ServiceProxy } from '../../src/proxy/service-proxy.ts';
@@ -49,13 +50,21 @@ export interface NodeText {
   readonly serviceCidrs?: readonly string[];
 }
 
+const log = createLogger({ component: 'proxy', level: 'silent' });
+const refusals: string[] = [];
 const podInterface = process.env.POD_INTERFACE;
 const proxy = new ServiceProxy({
   open,
   nodeName: 'node',
   clock: systemClock,
-  log: createLogger({ component: 'proxy', level: 'silent' }),
+  log,
   metrics: proxyMetrics(registry),
+  healthChecks: new HealthChecks({
+    clock: systemClock,
+    log,
+    healthy: () => true,
+    onRefused: (key) => refusals.push(key),
+  }),
   podInterface: podInterface
     ? { name: podInterface.replace('*', ''), prefix: podInterface.endsWith('*') }
     : undefined,
@@ -82,7 +91,9 @@ function setNode({
   const detection = podInterface
     ? ({ kind: 'interface', pods: { name: podInterface, prefix: false } } as const)
     : ({ kind: 'cluster-cidr', ranges: ranges(podCidrs) } as const);
-  proxy.setNode(nodeView(node, [], { detection, masqueradeAll, nodePortAddresses: 'primary' }));
+  proxy.setNode(
+    nodeView(node, [], { detection, masqueradeAll, nodePortAddresses: { primary: true, ranges: [] } }),
+  );
   proxy.setServiceCidrs(ranges(serviceCidrs));
 }
 
@@ -118,5 +129,7 @@ answerCalls({
   async metric(name: string) {
     return (await registry.getSingleMetric(name)?.get())?.values.map(({ value }) => value);
   },
+  /** The Services whose health check port could not be served. */
+  refusals: () => refusals,
   close: () => proxy.close(),
 });

@@ -7,8 +7,8 @@ import type { NodeText } from './proxy-process.ts';
 
 /** The port that pods a, b and c answer on with their names. */
 const POD_PORT = 8080;
-/** Long enough for an answer that comes; that none comes is waited for as long. Milliseconds. */
-const PATIENCE = 1_000;
+/** An answer that comes takes a millisecond; that none comes is waited for this long, in milliseconds. */
+const SILENCE = 400;
 
 export class Scene {
   readonly network: Network = makeNetwork();
@@ -52,8 +52,19 @@ export class Scene {
   }
 
   ask(host: keyof Network['hosts'], transport: Transport, address: string, port = 80): Promise<Reply> {
-    const question: Question = { transport, address, port, patience: PATIENCE };
-    return this.network.hosts[host].call('ask', question);
+    return this.network.hosts[host].call('ask', { transport, address, port } satisfies Question);
+  }
+
+  /** What there is instead of an answer; "no answer" where nothing comes. */
+  async silence(
+    host: keyof Network['hosts'],
+    transport: Transport,
+    address: string,
+    port = 80,
+  ): Promise<string> {
+    const question: Question = { transport, address, port, patience: SILENCE };
+    const reply = await this.network.hosts[host].call<Reply>('ask', question);
+    return 'error' in reply ? reply.error : `an answer from ${reply.name}`;
   }
 
   /** The names that answered, each once and in order. */
@@ -63,7 +74,7 @@ export class Scene {
     address: string,
     port = 80,
   ): Promise<string[]> {
-    const question: Question = { transport, address, port, patience: PATIENCE };
+    const question: Question = { transport, address, port };
     // That one of two is not picked in 40 times comes once in 10^12 runs.
     const replies = await this.network.hosts[host].call<Reply[]>('askTimes', question, 40);
     return [...new Set(replies.map((reply) => ('name' in reply ? reply.name : reply.error)))].sort();
