@@ -31,6 +31,7 @@ export async function kernelLoad(): Promise<BenchRow[]> {
     clock: systemClock,
     log,
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
+    onForeignChange: () => {},
     metrics: proxyMetrics(new Registry()),
   });
   const objects = Array.from({ length: SERVICES }, (_, i) => ({ service: service(i), slice: slice(i, 1) }));

@@ -55,6 +55,7 @@ export async function startForwarding(
     metrics: proxyMetrics(agent.registry),
     podInterface: detection.kind === 'interface' ? detection.pods : undefined,
     healthChecks,
+    onForeignChange: onChange,
   });
   services.store.subscribe((key, service) => {
     proxy.setService(key, service);

@@ -46,6 +46,8 @@ export class NetlinkConnection {
   #timeout: Timer | undefined;
   #sequence = 1;
   #failure: Error | undefined;
+  /** The number that the kernel has given to this socket; undefined before its first answer. */
+  port: number | undefined;
 
   /** Opens the socket: throws what `open` throws. */
   constructor(
@@ -59,7 +61,10 @@ export class NetlinkConnection {
     this.#socket = open({
       ...socket,
       onDatagram: (datagram) => {
-        for (const message of parseMessages(datagram)) this.#current?.onMessage(message);
+        for (const message of parseMessages(datagram)) {
+          this.port = message.port;
+          this.#current?.onMessage(message);
+        }
       },
       onError: (error) => this.#onError(error),
     });

@@ -9,7 +9,8 @@ import {
   type ElementData,
   listElements,
 } from '../netlink/nftables.ts';
-import { NETLINK_NETFILTER, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
+import { type ForeignChange, watchNftables } from '../netlink/nftables-watch.ts';
+import { NETLINK_NETFILTER, type NetlinkSocket, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { runNft } from './nft-command.ts';
 import {
   activationText,
@@ -44,6 +45,8 @@ interface KernelTableOptions {
   readonly clock: Clock;
   /** Absent: pods are told from others by address. */
   readonly podInterface?: PodInterface | undefined;
+  /** Somebody else changed our table, or may have. */
+  readonly onForeignChange: (change: ForeignChange) => void;
 }
 
 export class KernelTable {
@@ -54,6 +57,11 @@ export class KernelTable {
   #chains = new Set<string>();
   #name: TableName = TABLES[0];
   #active = false;
+  #watch: Pick<NetlinkSocket, 'close'> | undefined;
+  /** Changes under way that `nft` makes for us. */
+  #askedFor = 0;
+  /** The rules as nft prints them, without the chains that come with Services. */
+  #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: KernelTableOptions) {
@@ -65,30 +73,50 @@ export class KernelTable {
   /**
    * Takes over a predecessor's table with all its elements, or makes one that is not in force until `activate`;
    * a predecessor's with other rules forwards on until then.
-   * Rejects when there is no `nft`, or the kernel refuses the rules.
+   * Rejects when there is no `nft`, or the kernel refuses the rules. `anew`: nothing of what is there is to be
+   * taken over, since somebody has tampered with it.
    */
-  async start(): Promise<'taken over' | 'new'> {
+  async start({ anew = false } = {}): Promise<'taken over' | 'new'> {
     const states = await Promise.all(TABLES.map((name) => stateOf(name, this.#version)));
-    const ours = TABLES.find((_, i) => states[i] === 'ours');
-    this.#name = ours ?? TABLES.find((_, i) => states[i] !== 'predecessor') ?? TABLES[0];
+    const ours = anew ? undefined : TABLES.find((_, i) => states[i] === 'ours');
+    const free = (state: TableState | undefined) => state === 'unfinished' || state === 'absent';
+    this.#name = ours ?? TABLES.find((_, i) => free(states[i])) ?? TABLES[0];
     this.#active = ours !== undefined;
     this.#chains = new Set(commonPickChains());
     this.#shadow = emptyShadow();
     if (!ours) {
-      await runNft(['-f', '-'], stagingText(this.#name, this.#options.podInterface));
+      await this.#command(stagingText(this.#name, this.#options.podInterface));
       return 'new';
     }
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
-    if (rest.length > 0) await runNft(['-f', '-'], rest.map(removalText).join(''));
+    if (rest.length > 0) await this.#command(rest.map(removalText).join(''));
     await this.readBack();
     return 'taken over';
   }
 
   /** Hands the packets over to this table, and removes a predecessor's. */
   async activate(): Promise<void> {
-    if (this.#active) return;
-    await runNft(['-f', '-'], activationText(this.#name, this.#version));
+    if (!this.#active) await this.#command(activationText(this.#name, this.#version));
     this.#active = true;
+    if (this.#rules === '') this.#rules = await this.#constantRules();
+    // Not before: the kernel would tell us of every element that we bring.
+    this.#watch ??= watchNftables({
+      open: this.#options.open,
+      tables: TABLES,
+      isOwn: (port) => port === this.#connection.port,
+      isAskedFor: (process) => process === 'nft' && this.#askedFor > 0 && this.#askedFor-- > 0,
+      onChange: this.#options.onForeignChange,
+      onError: () => {
+        this.#watch = undefined;
+      },
+    });
+  }
+
+  /** Whether all rules are as we made them. Rejects when `nft` cannot be asked. */
+  async isWhole(): Promise<boolean> {
+    return (
+      (await stateOf(this.#name, this.#version)) === 'ours' && (await this.#constantRules()) === this.#rules
+    );
   }
 
   /** Reads what the kernel has, whatever we believed. Resolves with false when somebody removed our table. */
@@ -107,7 +135,7 @@ export class KernelTable {
 
   /** Replaces what is in the sets of ranges. */
   async setRanges(ranges: RangeSets): Promise<void> {
-    await runNft(['-f', '-'], rangeText(this.#name, ranges));
+    await this.#command(rangeText(this.#name, ranges));
   }
 
   /**
@@ -166,7 +194,28 @@ export class KernelTable {
   }
 
   close(): void {
+    this.#watch?.close();
     this.#connection.close();
+  }
+
+  /** One transaction by `nft`. */
+  async #command(text: string): Promise<void> {
+    // Before we watch there is nothing to tell from others' changes.
+    if (this.#watch) this.#askedFor++;
+    try {
+      await runNft(['-f', '-'], text);
+    } catch (error) {
+      if (this.#watch) this.#askedFor--;
+      throw error;
+    }
+  }
+
+  async #constantRules(): Promise<string> {
+    const text = await runNft(['--terse', 'list', 'table', 'inet', this.#name]);
+    return text
+      .replace(/^table .*/, '')
+      .replace(/^\tchain (pick|sticky|remember)[46]-[\s\S]*?^\t\}$/gm, '')
+      .replace(/\n+/g, '\n');
   }
 
   /** Any of them may have been forgotten by the kernel meanwhile. */
@@ -216,7 +265,7 @@ export class KernelTable {
     }
     if (missing.size === 0) return;
     const texts = [...missing].map((chain) => chainText(this.#name, chain));
-    await runNft(['-f', '-'], texts.join('')).catch((error: Error) => {
+    await this.#command(texts.join('')).catch((error: Error) => {
       throw new RefusedError(error.message, { cause: error });
     });
     for (const chain of missing) this.#chains.add(chain);

@@ -3,6 +3,7 @@ import type { Clock } from '../clock/clock.ts';
 import type { EndpointSliceObject, ServiceObject } from '../kube/objects.ts';
 import type { Ip } from '../net/address.ts';
 import { type Range, subtract } from '../net/range.ts';
+import type { ForeignChange } from '../netlink/nftables-watch.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { AffinityPools } from './affinity.ts';
@@ -30,6 +31,8 @@ export interface ServiceProxyOptions {
   /** Absent: pods are told from others by address. */
   readonly podInterface?: PodInterface | undefined;
   readonly healthChecks: HealthChecks;
+  /** Somebody else changed our rules: `sync` is due. */
+  readonly onForeignChange: () => void;
 }
 
 interface KnownService {
@@ -67,6 +70,8 @@ export class ServiceProxy {
   /** As text: the sets of ranges as they should be, and as the kernel has them. */
   #rangesWanted = '';
   #rangesInForce: string | undefined;
+  /** What somebody else changed since we looked. */
+  #foreign: ForeignChange | undefined;
   /** Nothing is in force before the first sync. */
   #first = true;
 
@@ -75,7 +80,13 @@ export class ServiceProxy {
     this.#options = options;
     this.#place = { node: options.nodeName, zone: undefined };
     this.#setRanges({});
-    this.#kernel = new KernelTable(options);
+    this.#kernel = new KernelTable({
+      ...options,
+      onForeignChange: (change) => {
+        this.#foreign = this.#foreign === 'anything' ? 'anything' : change;
+        options.onForeignChange();
+      },
+    });
     this.#ids = new PortIds(this.#kernel);
     this.#flows = new FlowCleaner(options);
     this.#forwarding = new IpForwarding(options.log);
@@ -142,6 +153,7 @@ export class ServiceProxy {
     this.#dirty.clear();
     if (this.#first) this.#unsettle(PREDECESSOR, this.#inKernel());
     try {
+      if (this.#foreign) await this.#repair();
       await this.#settleAll();
       await this.#settleRanges();
       await this.#kernel.activate();
@@ -253,7 +265,7 @@ export class ServiceProxy {
   }
 
   get #hasWork(): boolean {
-    if (this.#first || this.#dirty.size > 0 || this.#unsettled.size > 0) return true;
+    if (this.#first || this.#foreign || this.#dirty.size > 0 || this.#unsettled.size > 0) return true;
     return this.#affinity.stale || this.#rangesInForce !== this.#rangesWanted;
   }
 
@@ -299,12 +311,44 @@ export class ServiceProxy {
   }
 
   async #settleAnew(): Promise<void> {
-    this.#options.log.warn('somebody removed our forwarding rules; putting them back');
-    await this.#kernel.start();
+    await this.#startAnew();
+    await this.#settleOrSetAside([...this.#unsettled.keys()]);
+  }
+
+  async #startAnew(): Promise<void> {
+    this.#options.log.warn('somebody removed or changed our forwarding rules; putting them back');
+    this.#options.metrics.repairs.inc();
+    await this.#kernel.start({ anew: true });
+    this.#unsettleEverything();
+  }
+
+  /** Looks what the kernel has after somebody else changed something; what is not ours to have goes, too. */
+  async #repair(): Promise<void> {
+    const change = this.#foreign;
+    this.#foreign = undefined;
+    try {
+      const rulesStand = change === 'elements' || (await this.#kernel.isWhole());
+      if (!rulesStand || !(await this.#kernel.readBack())) {
+        await this.#startAnew();
+        return;
+      }
+    } catch (error) {
+      this.#foreign = change;
+      throw error;
+    }
+    this.#options.log.warn(
+      { change },
+      'somebody changed our forwarding rules or their elements; putting them right',
+    );
+    this.#options.metrics.repairs.inc();
+    this.#unsettleEverything();
+  }
+
+  #unsettleEverything(): void {
     this.#rangesInForce = undefined;
+    this.#unsettle(PREDECESSOR, this.#inKernel());
     this.#unsettle(NODE, this.#claims.of(NODE));
     for (const key of this.#services.keys()) this.#unsettle(key, this.#claims.of(key));
-    await this.#settleOrSetAside([...this.#unsettled.keys()]);
   }
 
   /** Finds the Services that the kernel refuses by halves. */

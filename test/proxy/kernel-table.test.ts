@@ -20,7 +20,11 @@ function kernel(batch: (last: number) => readonly Uint8Array[]) {
     return [done(first?.sequence ?? 0)];
   });
   const sent = () => recorder.datagrams.map((datagram) => parseMessages(datagram)[0]?.type);
-  return { recorder, sent, table: new KernelTable({ open: recorder.open, clock: systemClock }) };
+  return {
+    recorder,
+    sent,
+    table: new KernelTable({ open: recorder.open, clock: systemClock, onForeignChange: () => {} }),
+  };
 }
 
 describe('a kernel table', () => {
@@ -62,6 +66,7 @@ describe('a kernel table', () => {
     const { recorder, sent } = kernel(() => []);
     const table = new KernelTable({
       clock: systemClock,
+      onForeignChange: () => {},
       open(options) {
         const socket = recorder.open(options);
         return {

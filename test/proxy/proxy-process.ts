@@ -52,6 +52,15 @@ export interface NodeText {
 
 const log = createLogger({ component: 'proxy', level: 'silent' });
 const refusals: string[] = [];
+/** Changes that others made, and whether they are put right at once, as the agent does. */
+let foreign = 0;
+let repairing = false;
+/** One after the other, as the agent's. */
+let last = Promise.resolve();
+function sync(): Promise<void> {
+  last = last.catch(() => {}).then(() => proxy.sync());
+  return last;
+}
 const podInterface = process.env.POD_INTERFACE;
 const proxy = new ServiceProxy({
   open,
@@ -65,6 +74,10 @@ const proxy = new ServiceProxy({
     healthy: () => true,
     onRefused: (key) => refusals.push(key),
   }),
+  onForeignChange() {
+    foreign++;
+    if (repairing) sync().catch(() => {}); // a test sees that it was not done
+  },
   podInterface: podInterface
     ? { name: podInterface.replace('*', ''), prefix: podInterface.endsWith('*') }
     : undefined,
@@ -107,13 +120,13 @@ answerCalls({
     for (const [key, service] of Object.entries(services)) proxy.setService(key, service ?? undefined);
     for (const [key, slice] of Object.entries(slices)) proxy.setEndpointSlice(key, slice ?? undefined);
     const began = performance.now();
-    await proxy.sync();
+    await sync();
     await proxy.cleanFlows();
     return performance.now() - began;
   },
   async node(node: NodeText) {
     setNode(node);
-    await proxy.sync();
+    await sync();
   },
   serves: (address: string) => proxy.serves(ip(address)),
   poison(bytes: readonly number[]) {
@@ -122,6 +135,10 @@ answerCalls({
   breakSends(count: number) {
     broken = count;
   },
+  repairAtOnce() {
+    repairing = true;
+  },
+  foreignChanges: () => foreign,
   /** Without `nft` from now on, or with it again. */
   hideCommands(hidden: boolean) {
     process.env.PATH = hidden ? '' : path;
