@@ -1,9 +1,10 @@
 // The forwarding half of an agent: the kernel's rules follow Services, EndpointSlices and this node.
 import { systemClock } from '../clock/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
-import type { NodeObject, ServiceObject } from '../kube/objects.ts';
-import { ENDPOINT_SLICES } from '../kube/resources.ts';
+import type { NodeObject, ServiceCidrObject, ServiceObject } from '../kube/objects.ts';
+import { ENDPOINT_SLICES, SERVICE_CIDRS } from '../kube/resources.ts';
 import type { Ip } from '../net/address.ts';
+import { parsePrefix, type Range } from '../net/range.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { HealthChecks } from '../proxy/health-checks.ts';
 import { proxyMetrics } from '../proxy/metrics.ts';
@@ -66,6 +67,11 @@ export async function startForwarding(
     proxy.setEndpointSlice(key, slice);
     onChange();
   });
+  const cidrs = agent.follow(SERVICE_CIDRS);
+  cidrs.store.subscribe(() => {
+    proxy.setServiceCidrs(prefixesOf(cidrs.store.values()));
+    onChange();
+  });
   let machine: readonly Ip[] = [];
   const onNode = () => {
     proxy.setNode(nodeView(nodes.store.get(nodeName), machine, traffic));
@@ -81,7 +87,8 @@ export async function startForwarding(
     },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the addresses; will try again'),
   });
-  // No rules before the lists are whole: half of them would refuse what the other half serves.
+  // No rules before the lists are whole: half of them would refuse what the other half serves. ServiceCIDRs only
+  // drop what nobody answers, and older API servers have none.
   let listed = false;
   Promise.all([services.synced, slices.synced, nodes.synced]).then(() => {
     listed = true;
@@ -105,6 +112,15 @@ export async function startForwarding(
       proxy.close();
     },
   };
+}
+
+function prefixesOf(cidrs: Iterable<ServiceCidrObject>): Range[] {
+  return [...cidrs].flatMap(({ spec }) =>
+    (spec?.cidrs ?? []).flatMap((text) => {
+      const read = parsePrefix(text);
+      return read.kind === 'parsed' ? [read.value] : [];
+    }),
+  );
 }
 
 /** Says on the Service that its health check port is taken. */

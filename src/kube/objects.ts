@@ -114,4 +114,9 @@ export interface NodeObject extends KubeObject {
   };
 }
 
+/** networking.k8s.io/v1: where the API server takes cluster addresses from. */
+export interface ServiceCidrObject extends KubeObject {
+  readonly spec?: { readonly cidrs?: readonly string[] };
+}
+
 export interface NamespaceObject extends KubeObject {}
