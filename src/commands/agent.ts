@@ -1,4 +1,5 @@
 // `fairlead agent`: on one node, announces the addresses that this node owns and forwards Service traffic.
+import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
@@ -6,20 +7,25 @@ import { systemClock } from '../clock/clock.ts';
 import { NODES, SERVICES } from '../kube/resources.ts';
 import { type Page, serveHttp } from '../observe/http-server.ts';
 import { createLogger } from '../observe/logger.ts';
+import { applyConntrackSettings, conntrackValues } from '../proxy/conntrack-settings.ts';
+import { removeKubeProxyRules } from '../proxy/kube-proxy-rules.ts';
 import { removeRules } from '../proxy/removal.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
 import { AgentState } from './agent-state.ts';
+import { addConntrackFlags, type ConntrackFlags, conntrackSettings } from './conntrack-options.ts';
 import { addForwardingFlags, type ForwardingFlags, trafficOptions } from './forwarding-options.ts';
+import { applyKubeProxyConfig, readKubeProxyConfig } from './kube-proxy-config.ts';
 import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { UsageError } from './usage-error.ts';
 
-interface AgentOptions extends CommonOptions, ForwardingFlags {
+interface AgentOptions extends CommonOptions, ForwardingFlags, ConntrackFlags {
   readonly nodeName: string;
   readonly cleanup: boolean;
+  readonly removeKubeProxyRules: boolean;
   readonly announce: boolean;
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
@@ -33,7 +39,13 @@ const RETRY = 1_000;
 
 export function agentCommand(): Command {
   const command = processCommand('agent', 'announces and forwards on one node (DaemonSet)')
-    .option('--node-name <name>', 'the Node object of this machine (or NODE_NAME)', process.env.NODE_NAME)
+    .option(
+      '--hostname-override, --node-name <name>',
+      'the Node object of this machine (or NODE_NAME)',
+      process.env.NODE_NAME,
+    )
+    .option('--config <file>', 'a KubeProxyConfiguration; flags outrank what it says')
+    .option('--remove-kube-proxy-rules', 'remove what kube-proxy left in the kernel, at the start', false)
     .option('--cleanup', 'take our rules out of the kernel, and end', false)
     .option('--no-announce', 'forward only: do not answer ARP or NDP')
     .option('--no-proxy', 'announce only: leave forwarding to another service proxy')
@@ -52,17 +64,22 @@ export function agentCommand(): Command {
     )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez', bindAddress, '0.0.0.0:10256');
-  return addForwardingFlags(command).action((options: AgentOptions & { readonly nodeName?: string }) => {
+  addConntrackFlags(addForwardingFlags(command));
+  return command.action(() => {
+    const { config } = command.opts<{ readonly config?: string }>();
+    const file = config === undefined ? undefined : readKubeProxyConfig(config);
+    if (config !== undefined && file) applyKubeProxyConfig(command, config, file);
+    const options = command.opts<Omit<AgentOptions, 'nodeName'> & { readonly nodeName?: string }>();
     if (options.cleanup) return runUntilSignal(() => cleanUp(options));
     const { nodeName } = options;
     if (nodeName === undefined)
       throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
-    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, signal));
+    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, file?.ignored ?? [], signal));
   });
 }
 
 /** To be called when no agent runs on this node: it would put its rules back. */
-async function cleanUp({ logLevel }: AgentOptions): Promise<void> {
+async function cleanUp({ logLevel }: Pick<AgentOptions, 'logLevel'>): Promise<void> {
   await removeRules().catch((error: Error) => {
     throw new MachineError(`the agent cannot clean up: ${error.message}`);
   });
@@ -77,9 +94,16 @@ function regularExpression(text: string): RegExp {
   }
 }
 
-async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+/** `ignored`: fields of the configuration file that have no effect. */
+async function runAgent(
+  options: AgentOptions,
+  ignored: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   const traffic = trafficOptions(options);
   const agent = await startProcess('agent', options, signal);
+  if (ignored.length > 0)
+    agent.log.warn({ fields: ignored }, 'these fields of the file that --config names have no effect');
   const services = agent.follow(SERVICES);
   const nodes = agent.follow(NODES);
   const changes = new Changes(signal);
@@ -88,6 +112,7 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
   servePages(agent, options, state, signal);
 
   const classes = { classes: new Set(options.lbClass), classless: options.classless };
+  if (options.proxy) await prepareMachine(agent, options);
   const [forwarding, announcing] = await Promise.all([
     options.proxy
       ? startForwarding(
@@ -126,6 +151,17 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
   announcing?.close();
   forwarding?.close();
   await agent.stopped();
+}
+
+/** What the kernel is to be like before we forward; a machine where it cannot be changed forwards all the same. */
+async function prepareMachine({ log }: Process, options: AgentOptions): Promise<void> {
+  const values = conntrackValues(conntrackSettings(options), availableParallelism());
+  applyConntrackSettings(values, log);
+  if (!options.removeKubeProxyRules) return;
+  const removed = await removeKubeProxyRules().catch((error: Error) => {
+    throw new MachineError(`the agent cannot remove kube-proxy's rules: ${error.message}`);
+  });
+  log.info({ removed }, 'removed what kube-proxy left');
 }
 
 function servePages(

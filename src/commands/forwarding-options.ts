@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parsePrefix, type Range } from '../net/range.ts';
 import type { LocalDetection, TrafficOptions } from '../proxy/node.ts';
+import { boolean } from './conntrack-options.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface ForwardingFlags {
@@ -25,7 +26,12 @@ export function addForwardingFlags(command: Command): Command {
     .option('--cluster-cidr <prefixes>', 'addresses of all pods (mode ClusterCIDR)', prefixes, [])
     .option('--pod-bridge-interface <name>', 'the bridge that pods are behind (mode BridgeInterface)')
     .option('--pod-interface-name-prefix <text>', 'how pods’ interfaces begin (mode InterfaceNamePrefix)')
-    .option('--masquerade-all', 'masquerade everything that goes to a cluster address', false)
+    .option(
+      '--masquerade-all [true|false]',
+      'masquerade everything that goes to a cluster address',
+      boolean,
+      false,
+    )
     .option(
       '--nodeport-addresses <list>',
       'addresses that serve node ports: "primary", prefixes, or both',

@@ -5,6 +5,7 @@ import { ip } from '../../src/net/address.ts';
 import { parsePrefix, type Range } from '../../src/net/range.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { HealthChecks } from '../../src/proxy/health-checks.ts';
+import { removeKubeProxyRules } from '../../src/proxy/kube-proxy-rules.ts';
 import { proxyMetrics } from '../../src/proxy/metrics.ts';
 import { nodeView } from '../../src/proxy/node.ts';
 import { ServiceProxy } from '../../src/proxy/service-proxy.ts';
@@ -135,6 +136,7 @@ answerCalls({
   breakSends(count: number) {
     broken = count;
   },
+  removeKubeProxyRules,
   repairAtOnce() {
     repairing = true;
   },
