@@ -84,6 +84,25 @@ export class NetlinkConnection {
   }
 
   /**
+   * Sends many requests in one datagram, each of which the kernel carries out or refuses by itself. Resolves with
+   * what it says to each: undefined where it did. Few enough that the answers fit the receive buffer: some hundreds.
+   */
+  async requestEach(requests: readonly Request[]): Promise<(NetlinkError | undefined)[]> {
+    const answers: (NetlinkError | undefined)[] = [];
+    if (requests.length === 0) return answers;
+    const first = this.#take(requests.length);
+    const builder = new MessageBuilder(65_536);
+    for (const [i, request] of requests.entries()) write(builder, request, NLM_F_ACK, first + i);
+    await this.#exchange(builder.bytes(), (message, resolve) => {
+      const i = message.sequence - first;
+      if (message.type !== NLMSG_ERROR || i < 0 || i >= requests.length) return;
+      answers[i] = errorOf(message);
+      if (i === requests.length - 1) resolve();
+    });
+    return answers;
+  }
+
+  /**
    * Asks for a table; `read` turns each message of the answer into a value, or undefined to leave it out.
    * A table that changed while it was read is read again; one that never holds still rejects with EINTR.
    */
