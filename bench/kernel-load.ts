@@ -2,15 +2,16 @@
 import { spawnSync } from 'node:child_process';
 import { Registry } from 'prom-client';
 import { systemClock } from '../src/clock/clock.ts';
-import type { EndpointSliceObject, ServiceObject } from '../src/kube/objects.ts';
 import { NetlinkConnection } from '../src/netlink/connection.ts';
 import { changeElements, type ElementChanges, listElements } from '../src/netlink/nftables.ts';
 import { createLogger } from '../src/observe/logger.ts';
+import { HealthChecks } from '../src/proxy/health-checks.ts';
 import { proxyMetrics } from '../src/proxy/metrics.ts';
 import { SET_NAMES, TABLES } from '../src/proxy/rules.ts';
 import { ServiceProxy } from '../src/proxy/service-proxy.ts';
 import { NETLINK_NETFILTER } from '../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../src/sockets/open-netlink-socket.ts';
+import { keyOf, service, slice } from './objects.ts';
 import type { BenchRow } from './row.ts';
 
 const SERVICES = 10_000;
@@ -23,11 +24,14 @@ const [TABLE] = TABLES;
 const COMMANDS = 11;
 
 export async function kernelLoad(): Promise<BenchRow[]> {
+  const log = createLogger({ component: 'bench', level: 'silent' });
   const proxy = new ServiceProxy({
     open: openNetlinkSocket,
     nodeName: 'node',
     clock: systemClock,
-    log: createLogger({ component: 'bench', level: 'silent' }),
+    log,
+    healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
+    onForeignChange: () => {},
     metrics: proxyMetrics(new Registry()),
   });
   const objects = Array.from({ length: SERVICES }, (_, i) => ({ service: service(i), slice: slice(i, 1) }));
@@ -111,39 +115,6 @@ function elementsAsCommands(table: string): string[] {
       commands.push(`add element inet ${TABLE} ${set} { ${elements.slice(i, i + AT_ONCE).join(',')} }\n`);
   }
   return commands;
-}
-
-const keyOf = (i: number) => `default/web-${i}`;
-
-function service(i: number): ServiceObject {
-  return {
-    metadata: { name: `web-${i}`, namespace: 'default' },
-    spec: {
-      type: 'ClusterIP',
-      clusterIP: `10.96.${i >> 8}.${i & 255}`,
-      clusterIPs: [`10.96.${i >> 8}.${i & 255}`],
-      ports: [{ port: 80, protocol: 'TCP', targetPort: 8080 }],
-    },
-  };
-}
-
-/** `version`: another one has another second endpoint. */
-function slice(i: number, version: number): EndpointSliceObject {
-  const pod = (net: number) => ({
-    addresses: [`10.${net}.${i >> 8}.${i & 255}`],
-    conditions: { ready: true },
-    nodeName: net === 244 ? 'node' : 'node2',
-  });
-  return {
-    metadata: {
-      name: `web-${i}-1`,
-      namespace: 'default',
-      labels: { 'kubernetes.io/service-name': `web-${i}` },
-    },
-    addressType: 'IPv4',
-    ports: [{ port: 8080, protocol: 'TCP' }],
-    endpoints: [pod(244), pod(244 + version)],
-  };
 }
 
 async function elapsed(work: () => unknown): Promise<number> {

@@ -7,6 +7,7 @@ import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
+import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
@@ -16,6 +17,7 @@ const BENCHMARKS = {
   controller,
   queue,
   'kernel-load': kernelLoad,
+  'forwarding-changes': forwardingChanges,
   'arp-answer': arpAnswer,
   agent,
   cluster,

@@ -11,8 +11,8 @@ import { arpMetrics } from '../arp/metrics.ts';
 import { NewAddresses } from '../arp/new-addresses.ts';
 import { candidateNodes, ownedAddresses } from '../arp/ownership.ts';
 import { systemClock } from '../clock/clock.ts';
-import type { KubeObject, ServiceObject } from '../kube/objects.ts';
-import { ENDPOINT_SLICES, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS, NODES } from '../kube/resources.ts';
+import type { KubeObject, NodeObject, ServiceObject } from '../kube/objects.ts';
+import { ENDPOINT_SLICES, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
 import { onSpecChange } from '../kube/spec-changes.ts';
 import { NodeReadiness } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
@@ -44,6 +44,7 @@ export interface AnnouncingHalf {
 export async function startAnnouncing(
   agent: Process,
   services: Followed<ServiceObject>,
+  nodes: Followed<NodeObject>,
   options: AnnouncingOptions,
   onChange: () => void,
 ): Promise<AnnouncingHalf> {
@@ -66,7 +67,6 @@ export async function startAnnouncing(
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
   });
 
-  const nodes = agent.follow(NODES);
   const pools = agent.follow(IP_ADDRESS_POOLS);
   const advertisements = agent.follow(L2_ADVERTISEMENTS);
   const slices = agent.follow(ENDPOINT_SLICES);

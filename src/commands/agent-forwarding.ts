@@ -1,9 +1,14 @@
-// The forwarding half of an agent: the kernel's rules follow Services and EndpointSlices.
+// The forwarding half of an agent: the kernel's rules follow Services, EndpointSlices and this node.
 import { systemClock } from '../clock/clock.ts';
-import type { ServiceObject } from '../kube/objects.ts';
-import { ENDPOINT_SLICES } from '../kube/resources.ts';
+import { EventRecorder } from '../kube/events.ts';
+import type { NodeObject, ServiceCidrObject, ServiceObject } from '../kube/objects.ts';
+import { ENDPOINT_SLICES, SERVICE_CIDRS } from '../kube/resources.ts';
 import type { Ip } from '../net/address.ts';
+import { parsePrefix, type Range } from '../net/range.ts';
+import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
+import { HealthChecks } from '../proxy/health-checks.ts';
 import { proxyMetrics } from '../proxy/metrics.ts';
+import { nodeView, type TrafficOptions } from '../proxy/node.ts';
 import { ServiceProxy } from '../proxy/service-proxy.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import type { Followed, Process } from './processes.ts';
@@ -21,19 +26,37 @@ export interface ForwardingHalf {
   close(): void;
 }
 
+export interface ForwardingOptions {
+  readonly nodeName: string;
+  readonly traffic: TrafficOptions;
+  /** Whether the rules are up to date, for load balancers that ask. */
+  readonly healthy: () => boolean;
+}
+
 /** Rejects when this machine cannot forward; the message says what is missing. */
 export async function startForwarding(
   agent: Process,
-  services: Followed<ServiceObject>,
-  nodeName: string,
+  { services, nodes }: { readonly services: Followed<ServiceObject>; readonly nodes: Followed<NodeObject> },
+  { nodeName, traffic, healthy }: ForwardingOptions,
   onChange: () => void,
 ): Promise<ForwardingHalf> {
+  const { log } = agent;
+  const healthChecks = new HealthChecks({
+    clock: systemClock,
+    log,
+    healthy,
+    onRefused: healthCheckRefused(agent, services, nodeName),
+  });
+  const { detection } = traffic;
   const proxy = new ServiceProxy({
     open: openNetlinkSocket,
     nodeName,
     clock: systemClock,
-    log: agent.log,
+    log,
     metrics: proxyMetrics(agent.registry),
+    podInterface: detection.kind === 'interface' ? detection.pods : undefined,
+    healthChecks,
+    onForeignChange: onChange,
   });
   services.store.subscribe((key, service) => {
     proxy.setService(key, service);
@@ -44,9 +67,30 @@ export async function startForwarding(
     proxy.setEndpointSlice(key, slice);
     onChange();
   });
-  // No rules before both lists are whole: half of them would refuse what the other half serves.
+  const cidrs = agent.follow(SERVICE_CIDRS);
+  cidrs.store.subscribe(() => {
+    proxy.setServiceCidrs(prefixesOf(cidrs.store.values()));
+    onChange();
+  });
+  let machine: readonly Ip[] = [];
+  const onNode = () => {
+    proxy.setNode(nodeView(nodes.store.get(nodeName), machine, traffic));
+    onChange();
+  };
+  nodes.store.subscribe((key) => key === nodeName && onNode());
+  const interfaces = await watchInterfaces({
+    open: openNetlinkSocket,
+    clock: systemClock,
+    onChange(found) {
+      machine = found.flatMap(({ addresses }) => addresses.map(({ address }) => address));
+      onNode();
+    },
+    onError: (error) => log.warn({ error: error.message }, 'lost sight of the addresses; will try again'),
+  });
+  // No rules before the lists are whole: half of them would refuse what the other half serves. ServiceCIDRs only
+  // drop what nobody answers, and older API servers have none.
   let listed = false;
-  Promise.all([services.synced, slices.synced]).then(() => {
+  Promise.all([services.synced, slices.synced, nodes.synced]).then(() => {
     listed = true;
     onChange();
   });
@@ -63,6 +107,37 @@ export async function startForwarding(
     },
     cleanFlows: () => proxy.cleanFlows(),
     serves: (address) => proxy.serves(address),
-    close: () => proxy.close(),
+    close() {
+      interfaces.close();
+      proxy.close();
+    },
+  };
+}
+
+function prefixesOf(cidrs: Iterable<ServiceCidrObject>): Range[] {
+  return [...cidrs].flatMap(({ spec }) =>
+    (spec?.cidrs ?? []).flatMap((text) => {
+      const read = parsePrefix(text);
+      return read.kind === 'parsed' ? [read.value] : [];
+    }),
+  );
+}
+
+/** Says on the Service that its health check port is taken. */
+function healthCheckRefused(agent: Process, services: Followed<ServiceObject>, instance: string) {
+  const events = new EventRecorder({ api: agent.api, clock: systemClock, log: agent.log, instance });
+  return (key: string, problem: string) => {
+    agent.log.error({ service: key, error: problem }, 'cannot serve a Service’s health check node port');
+    const service = services.store.get(key);
+    if (!service) return;
+    events.record(
+      { ...service, apiVersion: 'v1', kind: 'Service' },
+      {
+        type: 'Warning',
+        reason: 'FailedToStartServiceHealthcheck',
+        action: 'Listen',
+        note: `node ${instance} cannot listen on the health check port: ${problem}`,
+      },
+    );
   };
 }

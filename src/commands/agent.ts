@@ -1,23 +1,31 @@
 // `fairlead agent`: on one node, announces the addresses that this node owns and forwards Service traffic.
+import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
 import { systemClock } from '../clock/clock.ts';
-import { SERVICES } from '../kube/resources.ts';
-import { serveHttp } from '../observe/http-server.ts';
+import { NODES, SERVICES } from '../kube/resources.ts';
+import { type Page, serveHttp } from '../observe/http-server.ts';
 import { createLogger } from '../observe/logger.ts';
+import { applyConntrackSettings, conntrackValues } from '../proxy/conntrack-settings.ts';
+import { removeKubeProxyRules } from '../proxy/kube-proxy-rules.ts';
 import { removeRules } from '../proxy/removal.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
+import { AgentState } from './agent-state.ts';
+import { addConntrackFlags, type ConntrackFlags, conntrackSettings } from './conntrack-options.ts';
+import { addForwardingFlags, type ForwardingFlags, trafficOptions } from './forwarding-options.ts';
+import { applyKubeProxyConfig, readKubeProxyConfig } from './kube-proxy-config.ts';
 import { MachineError } from './machine-error.ts';
 import { bindAddress, type CommonOptions, processCommand } from './options.ts';
 import { followingOnce, type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { UsageError } from './usage-error.ts';
 
-interface AgentOptions extends CommonOptions {
+interface AgentOptions extends CommonOptions, ForwardingFlags, ConntrackFlags {
   readonly nodeName: string;
   readonly cleanup: boolean;
+  readonly removeKubeProxyRules: boolean;
   readonly announce: boolean;
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
@@ -31,8 +39,14 @@ interface AgentOptions extends CommonOptions {
 const RETRY = 1_000;
 
 export function agentCommand(): Command {
-  return processCommand('agent', 'announces and forwards on one node (DaemonSet)')
-    .option('--node-name <name>', 'the Node object of this machine (or NODE_NAME)', process.env.NODE_NAME)
+  const command = processCommand('agent', 'announces and forwards on one node (DaemonSet)')
+    .option(
+      '--hostname-override, --node-name <name>',
+      'the Node object of this machine (or NODE_NAME)',
+      process.env.NODE_NAME,
+    )
+    .option('--config <file>', 'a KubeProxyConfiguration; flags outrank what it says')
+    .option('--remove-kube-proxy-rules', 'remove what kube-proxy left in the kernel, at the start', false)
     .option('--cleanup', 'take our rules out of the kernel, and end', false)
     .option('--no-announce', 'forward only: do not answer ARP or NDP')
     .option('--no-proxy', 'announce only: leave forwarding to another service proxy')
@@ -51,18 +65,23 @@ export function agentCommand(): Command {
     )
     .option('--avoid-cordoned', 'no address is announced from a cordoned node, as while it is drained', false)
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
-    .option('--healthz-bind-address <host:port>', '/healthz, /livez, /readyz', bindAddress, '0.0.0.0:10256')
-    .action((options: AgentOptions & { readonly nodeName?: string }) => {
-      if (options.cleanup) return runUntilSignal(() => cleanUp(options));
-      const { nodeName } = options;
-      if (nodeName === undefined)
-        throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
-      return runUntilSignal((signal) => runAgent({ ...options, nodeName }, signal));
-    });
+    .option('--healthz-bind-address <host:port>', '/healthz, /livez, /readyz', bindAddress, '0.0.0.0:10256');
+  addConntrackFlags(addForwardingFlags(command));
+  return command.action(() => {
+    const { config } = command.opts<{ readonly config?: string }>();
+    const file = config === undefined ? undefined : readKubeProxyConfig(config);
+    if (config !== undefined && file) applyKubeProxyConfig(command, config, file);
+    const options = command.opts<Omit<AgentOptions, 'nodeName'> & { readonly nodeName?: string }>();
+    if (options.cleanup) return runUntilSignal(() => cleanUp(options));
+    const { nodeName } = options;
+    if (nodeName === undefined)
+      throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
+    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, file?.ignored ?? [], signal));
+  });
 }
 
 /** To be called when no agent runs on this node: it would put its rules back. */
-async function cleanUp({ logLevel }: AgentOptions): Promise<void> {
+async function cleanUp({ logLevel }: Pick<AgentOptions, 'logLevel'>): Promise<void> {
   await removeRules().catch((error: Error) => {
     throw new MachineError(`the agent cannot clean up: ${error.message}`);
   });
@@ -77,18 +96,35 @@ function regularExpression(text: string): RegExp {
   }
 }
 
-async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+/** `ignored`: fields of the configuration file that have no effect. */
+async function runAgent(
+  options: AgentOptions,
+  ignored: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const traffic = trafficOptions(options);
   const agent = followingOnce(await startProcess('agent', options, signal));
+  if (ignored.length > 0)
+    agent.log.warn({ fields: ignored }, 'these fields of the file that --config names have no effect');
   const services = agent.follow(SERVICES);
+  const nodes = agent.follow(NODES);
   const changes = new Changes(signal);
   const onChange = () => changes.notice();
-  const state = { ready: false, problem: undefined as string | undefined };
+  const state = new AgentState(systemClock, () => nodes.store.get(options.nodeName));
   servePages(agent, options, state, signal);
 
   const classes = { classes: new Set(options.lbClass), classless: options.classless };
+  if (options.proxy) await prepareMachine(agent, options);
   const [forwarding, announcing] = await Promise.all([
-    options.proxy ? startForwarding(agent, services, options.nodeName, onChange) : undefined,
-    options.announce ? startAnnouncing(agent, services, { ...options, classes }, onChange) : undefined,
+    options.proxy
+      ? startForwarding(
+          agent,
+          { services, nodes },
+          { nodeName: options.nodeName, traffic, healthy: () => state.works },
+          onChange,
+        )
+      : undefined,
+    options.announce ? startAnnouncing(agent, services, nodes, { ...options, classes }, onChange) : undefined,
   ]).catch((error: Error) => {
     throw new MachineError(`the agent cannot start: ${error.message}`);
   });
@@ -100,7 +136,7 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
       await forwarding?.cleanFlows();
-      state.problem = undefined;
+      state.succeeded();
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
         state.ready = true;
         agent.log.info({ milliseconds: Math.round(performance.now()) }, 'ready');
@@ -109,7 +145,7 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
       const { message } = error as Error; // NetlinkError, or nft's words
       if (state.problem !== message)
         agent.log.error({ error: message }, 'bringing this node up to date failed; will try again');
-      state.problem = message;
+      state.failed(message);
       systemClock.setTimer(RETRY, onChange);
     }
     await changes.next();
@@ -119,18 +155,24 @@ async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<voi
   await agent.stopped();
 }
 
+/** What the kernel is to be like before we forward; a machine where it cannot be changed forwards all the same. */
+async function prepareMachine({ log }: Process, options: AgentOptions): Promise<void> {
+  const values = conntrackValues(conntrackSettings(options), availableParallelism());
+  applyConntrackSettings(values, log);
+  if (!options.removeKubeProxyRules) return;
+  const removed = await removeKubeProxyRules().catch((error: Error) => {
+    throw new MachineError(`the agent cannot remove kube-proxy's rules: ${error.message}`);
+  });
+  log.info({ removed }, 'removed what kube-proxy left');
+}
+
 function servePages(
   { registry, log }: Process,
   { metricsBindAddress, healthzBindAddress }: AgentOptions,
-  state: { readonly ready: boolean; readonly problem: string | undefined },
+  state: AgentState,
   signal: AbortSignal,
 ): void {
-  const health = () => ({
-    healthy: state.problem === undefined,
-    ready: state.ready,
-    detail: { ready: state.ready, ...(state.problem === undefined ? {} : { problem: state.problem }) },
-  });
-  const pages = { registry, health, clock: systemClock, log, signal };
+  const pages = { registry, health: (page: Page) => state.health(page), clock: systemClock, log, signal };
   for (const [flag, address] of [
     ['--metrics-bind-address', metricsBindAddress],
     ['--healthz-bind-address', healthzBindAddress],

@@ -63,6 +63,7 @@ export interface ServiceObject extends KubeObject {
     readonly internalTrafficPolicy?: 'Cluster' | 'Local';
     readonly healthCheckNodePort?: number;
     readonly sessionAffinity?: 'None' | 'ClientIP';
+    readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } };
     readonly selector?: Readonly<Record<string, string>>;
     readonly ports?: readonly ServicePort[];
   };
@@ -84,6 +85,10 @@ export interface EndpointSliceObject extends KubeObject {
         };
         readonly nodeName?: string;
         readonly zone?: string;
+        readonly hints?: {
+          readonly forZones?: readonly { readonly name: string }[];
+          readonly forNodes?: readonly { readonly name: string }[];
+        };
         readonly targetRef?: { readonly kind?: string; readonly name?: string; readonly namespace?: string };
       }[]
     | null;
@@ -107,6 +112,11 @@ export interface NodeObject extends KubeObject {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
+}
+
+/** networking.k8s.io/v1: where the API server takes cluster addresses from. */
+export interface ServiceCidrObject extends KubeObject {
+  readonly spec?: { readonly cidrs?: readonly string[] };
 }
 
 export interface NamespaceObject extends KubeObject {}

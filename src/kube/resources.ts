@@ -1,7 +1,13 @@
 // The kinds that Fairlead reads and writes, by their place in the REST tree.
 import type { Resource } from './kube-api.ts';
 import type { LeaseObject } from './lease.ts';
-import type { EndpointSliceObject, NamespaceObject, NodeObject, ServiceObject } from './objects.ts';
+import type {
+  EndpointSliceObject,
+  NamespaceObject,
+  NodeObject,
+  ServiceCidrObject,
+  ServiceObject,
+} from './objects.ts';
 
 export const SERVICES: Resource<ServiceObject> = {
   group: '',
@@ -33,6 +39,15 @@ export const ENDPOINT_SLICES: Resource<EndpointSliceObject> = {
   plural: 'endpointslices',
   kind: 'EndpointSlice',
   namespaced: true,
+};
+
+/** Since Kubernetes 1.33. */
+export const SERVICE_CIDRS: Resource<ServiceCidrObject> = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'servicecidrs',
+  kind: 'ServiceCIDR',
+  namespaced: false,
 };
 
 export const EVENTS: Resource = {

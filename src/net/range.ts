@@ -87,6 +87,12 @@ export function formatRange(range: Range): string {
   return range.first === range.last ? first : `${first}-${fromBigInt(range.family, range.last)}`;
 }
 
+/** As `address/length`, for a range that is one prefix. */
+export function formatPrefix(range: Range): string {
+  const free = sizeOf(range).toString(2).length - 1;
+  return `${fromBigInt(range.family, range.first)}/${bitsOf(range.family) - free}`;
+}
+
 /** What is left of `ranges` without `holes`: ascending within each family (IPv4 first), disjoint, adjacent ones joined. */
 export function subtract(ranges: readonly Range[], holes: readonly Range[]): Range[] {
   const cuts = merge(holes);

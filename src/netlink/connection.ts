@@ -46,6 +46,8 @@ export class NetlinkConnection {
   #timeout: Timer | undefined;
   #sequence = 1;
   #failure: Error | undefined;
+  /** The number that the kernel has given to this socket; undefined before its first answer. */
+  port: number | undefined;
 
   /** Opens the socket: throws what `open` throws. */
   constructor(
@@ -59,7 +61,10 @@ export class NetlinkConnection {
     this.#socket = open({
       ...socket,
       onDatagram: (datagram) => {
-        for (const message of parseMessages(datagram)) this.#current?.onMessage(message);
+        for (const message of parseMessages(datagram)) {
+          this.port = message.port;
+          this.#current?.onMessage(message);
+        }
       },
       onError: (error) => this.#onError(error),
     });
@@ -76,6 +81,25 @@ export class NetlinkConnection {
       if (error) reject(error);
       else resolve();
     });
+  }
+
+  /**
+   * Sends many requests in one datagram, each of which the kernel carries out or refuses by itself. Resolves with
+   * what it says to each: undefined where it did. Few enough that the answers fit the receive buffer: some hundreds.
+   */
+  async requestEach(requests: readonly Request[]): Promise<(NetlinkError | undefined)[]> {
+    const answers: (NetlinkError | undefined)[] = [];
+    if (requests.length === 0) return answers;
+    const first = this.#take(requests.length);
+    const builder = new MessageBuilder(65_536);
+    for (const [i, request] of requests.entries()) write(builder, request, NLM_F_ACK, first + i);
+    await this.#exchange(builder.bytes(), (message, resolve) => {
+      const i = message.sequence - first;
+      if (message.type !== NLMSG_ERROR || i < 0 || i >= requests.length) return;
+      answers[i] = errorOf(message);
+      if (i === requests.length - 1) resolve();
+    });
+    return answers;
   }
 
   /**

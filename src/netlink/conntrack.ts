@@ -2,7 +2,6 @@
 import { type Family, fromBytes, type Ip } from '../net/address.ts';
 import type { NetlinkConnection } from './connection.ts';
 import { type Message, type MessageBuilder, parseAttributes, viewOf } from './message.ts';
-import { NetlinkError } from './netlink-error.ts';
 
 // linux/netfilter/nfnetlink_conntrack.h
 const SUBSYSTEM = 1;
@@ -25,6 +24,9 @@ const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
 /** Not in the header: bit of the protocol number in CTA_FILTER_ORIG_FLAGS (net/netfilter/nf_internals.h). */
 const FILTER_PROTOCOL = 1 << 3;
+
+/** Flows that are deleted by one datagram. */
+const DELETED_AT_ONCE = 200;
 
 const NFGENMSG = 4;
 const FAMILIES = { IPv4: 2, IPv6: 10 } as const;
@@ -64,20 +66,20 @@ interface FlowSelection {
  * `connection` is one to NETLINK_NETFILTER. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN).
  */
 export async function deleteFlows(connection: NetlinkConnection, selection: FlowSelection): Promise<number> {
+  const flows = await findFlows(connection, selection);
   let deleted = 0;
-  for (const { identity } of await findFlows(connection, selection)) {
-    try {
-      await connection.request({
-        type: CT_DELETE,
-        body: (builder) => {
-          writeFamily(builder, selection.family);
-          for (const [type, value] of identity) builder.attribute(type, value);
-        },
-      });
-      deleted++;
-    } catch (error) {
-      // It ended by itself meanwhile.
-      if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
+  for (let i = 0; i < flows.length; i += DELETED_AT_ONCE) {
+    const requests = flows.slice(i, i + DELETED_AT_ONCE).map(({ identity }) => ({
+      type: CT_DELETE,
+      body(builder: MessageBuilder) {
+        writeFamily(builder, selection.family);
+        for (const [type, value] of identity) builder.attribute(type, value);
+      },
+    }));
+    for (const error of await connection.requestEach(requests)) {
+      // ENOENT: it ended by itself meanwhile.
+      if (error && error.code !== 'ENOENT') throw error;
+      if (!error) deleted++;
     }
   }
   return deleted;

@@ -26,6 +26,8 @@ export interface Message {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** The netlink port whose request it answers, or who made the change that it tells of; 0: the kernel's own. */
+  readonly port: number;
   /** What follows the netlink header: the family's own header, then attributes. */
   readonly payload: Uint8Array;
 }
@@ -174,6 +176,7 @@ export function parseMessages(datagram: Uint8Array): Message[] {
       type: view.getUint16(at + 4, true),
       flags: view.getUint16(at + 6, true),
       sequence: view.getUint32(at + 8, true),
+      port: view.getUint32(at + 12, true),
       payload: datagram.subarray(at + HEADER, at + length),
     });
     at += align(length);

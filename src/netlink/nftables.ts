@@ -23,6 +23,7 @@ const LIST_ELEMENTS = 3;
 const LIST_ELEM = 1;
 const ELEM_KEY = 1;
 const ELEM_DATA = 2;
+const ELEM_KEY_END = 10;
 const DATA_VALUE = 1;
 const DATA_VERDICT = 2;
 const VERDICT_CODE = 1;
@@ -45,6 +46,7 @@ export type ElementData =
   | { readonly kind: 'goto'; readonly chain: string };
 
 export interface Element {
+  /** Where the set's elements are ranges (of concatenations): the lowest key and, as long, the highest behind it. */
   readonly key: string;
   readonly data: ElementData;
 }
@@ -52,6 +54,8 @@ export interface Element {
 export interface ElementChanges {
   readonly set: string;
   readonly operation: 'add' | 'delete';
+  /** Whether the keys are ranges. */
+  readonly ranges?: boolean;
   readonly elements: readonly Element[];
 }
 
@@ -62,7 +66,7 @@ export function changeElements(
   changes: readonly ElementChanges[],
 ): Promise<void> {
   const requests: Request[] = [];
-  for (const { set, operation, elements } of changes) {
+  for (const { set, operation, ranges = false, elements } of changes) {
     for (let i = 0; i < elements.length; i += ELEMENTS_A_MESSAGE) {
       const part = elements.slice(i, i + ELEMENTS_A_MESSAGE);
       requests.push({
@@ -71,7 +75,7 @@ export function changeElements(
         body(builder) {
           builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set);
           const list = builder.open(LIST_ELEMENTS);
-          for (const element of part) writeElement(builder, element, operation === 'add');
+          for (const element of part) writeElement(builder, element, operation === 'add', ranges);
           builder.close(list);
         },
       });
@@ -100,10 +104,20 @@ export async function listElements(
   throw new NetlinkError('EINTR', `the set ${set} was rearranged during each of ${LIST_TRIES} readings`);
 }
 
-function writeElement(builder: MessageBuilder, { key, data }: Element, withData: boolean): void {
+function writeElement(
+  builder: MessageBuilder,
+  { key, data }: Element,
+  withData: boolean,
+  range: boolean,
+): void {
   const element = builder.open(LIST_ELEM);
+  const middle = range ? key.length / 2 : key.length;
   const keyNest = builder.open(ELEM_KEY);
-  builder.bytesOf(DATA_VALUE, key).close(keyNest);
+  builder.bytesOf(DATA_VALUE, key.slice(0, middle)).close(keyNest);
+  if (range) {
+    const endNest = builder.open(ELEM_KEY_END);
+    builder.bytesOf(DATA_VALUE, key.slice(middle)).close(endNest);
+  }
   if (withData && data.kind !== 'none') {
     const dataNest = builder.open(ELEM_DATA);
     if (data.kind === 'value') builder.bytesOf(DATA_VALUE, data.bytes);
@@ -125,12 +139,18 @@ function readElements(payload: Uint8Array): Element[] {
   if (!list) return elements;
   eachAttribute(list, 0, (type, value) => {
     const parts = parseAttributes(value);
-    const key = parts.get(ELEM_KEY);
-    const bytes = key && parseAttributes(key).get(DATA_VALUE);
-    if (type === LIST_ELEM && bytes)
-      elements.push({ key: Buffer.from(bytes).toString('latin1'), data: readData(parts.get(ELEM_DATA)) });
+    const key = readKey(parts.get(ELEM_KEY));
+    if (type === LIST_ELEM && key !== undefined) {
+      const end = readKey(parts.get(ELEM_KEY_END)) ?? '';
+      elements.push({ key: key + end, data: readData(parts.get(ELEM_DATA)) });
+    }
   });
   return elements;
+}
+
+function readKey(nest: Uint8Array | undefined): string | undefined {
+  const bytes = nest && parseAttributes(nest).get(DATA_VALUE);
+  return bytes && Buffer.from(bytes).toString('latin1');
 }
 
 function readData(nest: Uint8Array | undefined): ElementData {

@@ -7,8 +7,6 @@ import type { Logger } from './logger.ts';
 
 export interface Health {
   readonly healthy: boolean;
-  /** For /readyz: whether it does its work already. Absent: as soon as it is healthy. */
-  readonly ready?: boolean;
   /** What is the matter, or what is well: shown as JSON. */
   readonly detail: Readonly<Record<string, unknown>>;
 }
@@ -26,13 +24,16 @@ export interface PageAnswer {
   readonly body: object;
 }
 
+/** The pages on health, which need not say the same. */
+export type Page = 'healthz' | 'livez' | 'readyz';
+
 export interface HttpServerOptions {
   /** `host:port`, an IPv6 host in brackets; port 0 takes any free one. */
   readonly address: string;
   /** The flag that set the address, for the message when it is in use. */
   readonly flag: string;
   readonly registry: Registry;
-  readonly health: () => Health;
+  readonly health: (page: Page) => Health;
   /** Further pages by path. */
   readonly pages?: Readonly<Record<string, (request: PageRequest) => Promise<PageAnswer>>>;
   readonly clock: Clock;
@@ -101,9 +102,8 @@ function answer(options: HttpServerOptions, request: IncomingMessage, response: 
     case '/healthz':
     case '/livez':
     case '/readyz': {
-      const { healthy, ready = true, detail } = options.health();
-      const well = healthy && (ready || !request.url?.startsWith('/readyz'));
-      response.writeHead(well ? 200 : 503, { 'content-type': 'application/json' });
+      const { healthy, detail } = options.health(pathname.slice(1) as Page); // one of the three
+      response.writeHead(healthy ? 200 : 503, { 'content-type': 'application/json' });
       response.end(`${JSON.stringify({ healthy, ...detail })}\n`);
       return;
     }

@@ -2,15 +2,22 @@
 // Each part of a concatenated key or value is padded to four bytes; marks and indexes are in the machine's order.
 
 import type { Protocol } from '../kube/objects.ts';
-import { type Family, familyOf, type Ip, toBytes } from '../net/address.ts';
+import { type Family, familyOf, fromBigInt, fromBytes, type Ip, toBigInt, toBytes } from '../net/address.ts';
+import type { Range } from '../net/range.ts';
 import type { ElementData } from '../netlink/nftables.ts';
+import type { Endpoint } from './endpoints.ts';
 import {
   digitOf,
-  MARK_MASQUERADE,
+  MARK_BY_SOURCE,
+  MARK_KEEPS_SOURCE,
+  MARK_LOCAL,
   MARK_PREFIX,
+  MOST_IDS,
   type ProtocolName,
   pickChain,
+  rememberChain,
   type SetName,
+  stickyChain,
 } from './rules.ts';
 import type { Frontend, PortTable, ServiceTable } from './table.ts';
 
@@ -29,49 +36,116 @@ const PROTOCOLS = {
 
 const NONE: ElementData = { kind: 'none' };
 
-/** `idOf`: the number that stands for a port's table in marks. */
-export function elementsOf(table: ServiceTable, idOf: (port: PortTable) => number): SetElement[] {
-  const plain = (set: 'addresses' | 'pooled') => (address: Ip) =>
-    element(`${set}${digitOf(familyOf(address))}`, addressKey(address));
+/** The numbers that stand for what a Service has. */
+export interface Ids {
+  port(port: PortTable): number;
+  sources(list: readonly Range[]): number;
+}
+
+export function elementsOf(table: ServiceTable, ids: Ids): SetElement[] {
+  const plain = (set: 'cluster' | 'pooled') => (address: Ip) => addressElement(set, address);
   return [
-    ...table.ports.flatMap((port) => [...portElements(port, idOf(port))]),
-    ...table.addresses.map(plain('addresses')),
+    ...table.ports.flatMap((port) => [...portElements(port, ids)]),
+    ...table.cluster.map(plain('cluster')),
     ...table.pooled.map(plain('pooled')),
   ];
 }
 
-function* portElements(table: PortTable, id: number): Iterable<SetElement> {
-  const { family, endpoints, frontends, nodePort, protocol, port } = table;
+export function addressElement(set: 'cluster' | 'pooled' | 'nodes', address: Ip): SetElement {
+  return element(`${set}${digitOf(familyOf(address))}`, addressKey(address));
+}
+
+function* portElements(table: PortTable, ids: Ids): Iterable<SetElement> {
+  const { family, endpoints, frontends, nodePort, protocol, port, internalLocal, externalLocal } = table;
   const digit = digitOf(family);
-  if (endpoints.length === 0) {
+  for (const { address, sources } of frontends)
+    if (sources) yield* guardElements(frontendKey(address, protocol, port), digit, sources, ids);
+  if (endpoints.cluster.length === 0) {
     for (const { address, external } of frontends)
       if (external) yield element(`refused${digit}`, frontendKey(address, protocol, port));
     return;
   }
-  const internal = markOf(id, false);
-  const external = markOf(id, true);
+  const cluster = markOf(table, ids.port(table));
   const isExternal = (frontend: Frontend) => frontend.external;
-  if (!frontends.every(isExternal)) yield* poolElements(table, digit, internal);
-  if (nodePort !== undefined || frontends.some(isExternal)) yield* poolElements(table, digit, external);
+  const hasExternal = nodePort !== undefined || frontends.some(isExternal);
+  const hasInternal = !frontends.every(isExternal);
+  const marks = {
+    internal: internalLocal ? cluster | MARK_LOCAL : cluster,
+    external: externalLocal ? cluster | MARK_BY_SOURCE : cluster,
+  };
+  // Even with externalTrafficPolicy Local pods and the node itself reach every endpoint.
+  const everyEndpoint = hasExternal || !internalLocal;
+  if (everyEndpoint) yield* poolElements(table, digit, cluster, endpoints.cluster);
+  const thisNode = (hasInternal && internalLocal) || (hasExternal && externalLocal);
+  if (thisNode && endpoints.local.length > 0)
+    yield* poolElements(table, digit, cluster | MARK_LOCAL, endpoints.local);
   for (const frontend of frontends) {
     const key = frontendKey(frontend.address, protocol, port);
-    yield element(`frontends${digit}`, key, value(frontend.external ? external : internal));
+    const mark = frontend.external ? marks.external : marks.internal;
+    yield element(`frontends${digit}`, key, value(hostOrder(mark)));
   }
-  if (nodePort !== undefined)
-    yield element(`nodeports${digit}`, protocolKey(protocol) + portKey(nodePort), value(external));
-  for (const { address, local } of endpoints)
+  if (nodePort !== undefined) {
+    const key = protocolKey(protocol) + portKey(nodePort);
+    yield element(`nodeports${digit}`, key, value(hostOrder(marks.external)));
+  }
+  const reached = [...(everyEndpoint ? endpoints.cluster : []), ...(thisNode ? endpoints.local : [])];
+  for (const { address, local } of reached)
     if (local) yield element(`hairpins${digit}`, addressKey(address).repeat(2));
 }
 
-function* poolElements({ endpoints, protocol }: PortTable, digit: 4 | 6, mark: string): Iterable<SetElement> {
+function* guardElements(key: string, digit: 4 | 6, list: readonly Range[], ids: Ids): Iterable<SetElement> {
+  const mark = (MARK_PREFIX | ids.sources(list)) >>> 0;
+  for (const range of list) yield element(`sources${digit}`, sourcesKey(mark, range));
+  yield element(`guards${digit}`, key, value(hostOrder(mark)));
+}
+
+/** nft has marks in network order where a set holds ranges: they are compared as numbers. */
+function sourcesKey(number: number, { family, first, last }: Range): string {
+  const mark = reversed(hostOrder(number));
+  const end = (address: bigint) => mark + addressKey(fromBigInt(family, address));
+  return end(first) + end(last);
+}
+
+/** The id and the range that an element of `sources` is for; undefined where its mark is none of ours. */
+export function sourcesIn(key: string): { readonly id: number; readonly range: Range } | undefined {
+  const id = idIn(reversed(key.slice(0, 4)));
+  if (id === undefined) return undefined;
+  const end = (from: number) => fromBytes(Buffer.from(key.slice(from + 4, from + key.length / 2), 'latin1'));
+  const first = end(0);
+  return {
+    id,
+    range: { family: familyOf(first), first: toBigInt(first), last: toBigInt(end(key.length / 2)) },
+  };
+}
+
+function* poolElements(
+  { affinity, protocol }: PortTable,
+  digit: 4 | 6,
+  pool: number,
+  endpoints: readonly Endpoint[],
+): Iterable<SetElement> {
   const { name } = PROTOCOLS[protocol];
-  for (const [i, { address, port }] of endpoints.entries())
-    yield element(
-      `${name}-endpoints${digit}`,
-      mark + hostOrder(i),
-      value(addressKey(address) + portKey(port)),
-    );
-  yield element(`widths${digit}`, mark, { kind: 'goto', chain: pickChain(name, digit, endpoints.length) });
+  const mark = hostOrder(pool);
+  for (const [i, endpoint] of endpoints.entries())
+    yield element(`${name}-endpoints${digit}`, mark + hostOrder(i), value(endpointKey(endpoint)));
+  const chain = (affinity === undefined ? pickChain : stickyChain)(name, digit, endpoints.length);
+  if (affinity !== undefined)
+    yield element(`timeouts${digit}`, mark, { kind: 'goto', chain: rememberChain(name, digit, affinity) });
+  yield element(`widths${digit}`, mark, { kind: 'goto', chain });
+}
+
+/** By mark, where the clients of ports with affinity may go: to the places as `affinityPlace` writes them. */
+export function* affinityPools(table: PortTable, id: number): Iterable<readonly [string, Set<string>]> {
+  if (table.affinity === undefined) return;
+  const mark = markOf(table, id);
+  const places = (endpoints: readonly Endpoint[]) => new Set(endpoints.map(affinityPlace));
+  yield [hostOrder(mark), places(table.endpoints.cluster)];
+  yield [hostOrder(mark | MARK_LOCAL), places(table.endpoints.local)];
+}
+
+/** As the two maps of affinity hold it, which have no padding. */
+function affinityPlace({ address, port }: Endpoint): string {
+  return addressKey(address) + portKey(port).slice(0, 2);
 }
 
 function element(set: SetName, key: string, data: ElementData = NONE): SetElement {
@@ -97,7 +171,7 @@ export function idIn(mark: string): number | undefined {
     mark.charCodeAt(1) * 0x100 +
     mark.charCodeAt(2) * 0x1_0000 +
     mark.charCodeAt(3) * 0x100_0000;
-  return (value & 0xff00_0000) >>> 0 === MARK_PREFIX ? value & ~MARK_MASQUERADE & 0x00ff_ffff : undefined;
+  return (value & 0xff00_0000) >>> 0 === MARK_PREFIX ? value & MOST_IDS : undefined;
 }
 
 /** Which of a family's frontends an element of its map is, for finding an id again: the map's key for it. */
@@ -109,12 +183,21 @@ export function frontendSet(family: Family): SetName {
   return `frontends${digitOf(family)}`;
 }
 
-function markOf(id: number, masquerade: boolean): string {
-  return hostOrder((MARK_PREFIX | id | (masquerade ? MARK_MASQUERADE : 0)) >>> 0);
+/** The mark of a port's list of all endpoints. */
+function markOf({ externalLocal }: PortTable, id: number): number {
+  return (MARK_PREFIX | id | (externalLocal ? MARK_KEEPS_SOURCE : 0)) >>> 0;
+}
+
+function endpointKey({ address, port }: Endpoint): string {
+  return addressKey(address) + portKey(port);
 }
 
 function hostOrder(value: number): string {
   return String.fromCharCode(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
+}
+
+function reversed(bytes: string): string {
+  return [...bytes].reverse().join('');
 }
 
 function protocolKey(protocol: Protocol): string {

@@ -9,59 +9,124 @@ export interface Endpoint {
   readonly local: boolean;
 }
 
+/** The endpoints of one port and family: ascending in each list, and each once. */
+export interface EndpointLists {
+  /** For traffic that may go to any node; empty: nobody in the cluster serves. */
+  readonly cluster: readonly Endpoint[];
+  /** For traffic that must stay on this node. */
+  readonly local: readonly Endpoint[];
+  /** The ready ones of this node. */
+  readonly localReady: readonly Endpoint[];
+  /** All that a flow under way may go on with, whatever the lists above say to new ones. */
+  readonly serving: readonly Endpoint[];
+}
+
+/** Where this node is. */
+export interface NodePlace {
+  readonly node: string;
+  /** Its label topology.kubernetes.io/zone. */
+  readonly zone: string | undefined;
+}
+
 /** The label that ties a slice to its Service (discovery.k8s.io/v1). */
 const SERVICE_NAME = 'kubernetes.io/service-name';
+/** Slices with this label belong to Services that nothing is forwarded for. */
+const HEADLESS = 'service.kubernetes.io/headless';
 
 /** `namespace/name` of the slice's Service; undefined for a slice that is none of ours. */
 export function serviceKeyOf({ metadata }: EndpointSliceObject): string | undefined {
   const name = metadata.labels?.[SERVICE_NAME];
-  return name === undefined || name === '' ? undefined : `${metadata.namespace}/${name}`;
+  const headless = metadata.labels?.[HEADLESS] !== undefined;
+  return headless || name === undefined || name === '' ? undefined : `${metadata.namespace}/${name}`;
 }
 
 interface Candidate extends Endpoint {
   readonly ready: boolean;
-  /** Draining, but still answering. */
   readonly serving: boolean;
+  readonly terminating: boolean;
+  /** Undefined: its slice gives no hint. */
+  readonly forNodes: readonly string[] | undefined;
+  readonly forZones: readonly string[] | undefined;
 }
 
 /**
- * The endpoints of one port and family, ascending and each once: the ready ones, or where there are none those that
- * still serve while they terminate (KEP-1669).
+ * In either list the ready ones, or where there are none those that still serve while they terminate (KEP-1669); it
+ * is decided for each list by itself. Of ready ones in the cluster's list those that are hinted to this node or zone.
  */
-export function usableEndpoints(
+export function endpointLists(
+  slices: Iterable<EndpointSliceObject>,
+  port: ServicePort,
+  family: Family,
+  place: NodePlace,
+): EndpointLists {
+  const all = candidatesOf(slices, port, family, place.node);
+  const ready = all.filter((candidate) => candidate.ready);
+  const draining = all.filter(({ serving, terminating }) => serving && terminating);
+  const isLocal = ({ local }: Candidate) => local;
+  const localReady = ready.filter(isLocal);
+  return {
+    cluster: plain(ready.length > 0 ? hinted(ready, place) : draining),
+    local: plain(localReady.length > 0 ? localReady : draining.filter(isLocal)),
+    localReady: plain(localReady),
+    serving: plain(all.filter((candidate) => candidate.ready || candidate.serving)),
+  };
+}
+
+/** As in kube-proxy: hints count only where every endpoint has one, and one of them is for us (KEP-2433, KEP-4444). */
+function hinted(ready: readonly Candidate[], { node, zone }: NodePlace): readonly Candidate[] {
+  if (ready.every(({ forNodes }) => forNodes)) {
+    const ours = ready.filter(({ forNodes }) => forNodes?.includes(node));
+    if (ours.length > 0) return ours;
+  }
+  if (zone !== undefined && ready.every(({ forZones }) => forZones)) {
+    const ours = ready.filter(({ forZones }) => forZones?.includes(zone));
+    if (ours.length > 0) return ours;
+  }
+  return ready;
+}
+
+function plain(candidates: readonly Candidate[]): Endpoint[] {
+  return candidates.map(({ address, port, local }) => ({ address, port, local }));
+}
+
+function candidatesOf(
   slices: Iterable<EndpointSliceObject>,
   port: ServicePort,
   family: Family,
   nodeName: string,
-): Endpoint[] {
+): Candidate[] {
   const candidates = new Map<string, Candidate>();
   for (const slice of slices) {
     if (slice.addressType !== family) continue;
     const number = portOf(slice, port);
     if (number === undefined) continue;
-    for (const { addresses, conditions = {}, nodeName: node } of slice.endpoints ?? []) {
+    for (const { addresses, conditions = {}, nodeName: node, hints } of slice.endpoints ?? []) {
       const parsed = parseIp(addresses[0] ?? '');
       if (parsed.kind === 'malformed' || familyOf(parsed.value) !== family) continue;
       const { ready = true, terminating = false } = conditions;
-      const serving = (conditions.serving ?? ready) && terminating;
-      const local = node === nodeName;
       const key = `${parsed.value} ${number}`;
       const known = candidates.get(key);
       candidates.set(key, {
         address: parsed.value,
         port: number,
-        local: local || (known?.local ?? false),
+        local: node === nodeName || (known?.local ?? false),
         ready: ready || (known?.ready ?? false),
-        serving: serving || (known?.serving ?? false),
+        serving: (conditions.serving ?? ready) || (known?.serving ?? false),
+        terminating: terminating || (known?.terminating ?? false),
+        forNodes: union(known?.forNodes, hints?.forNodes),
+        forZones: union(known?.forZones, hints?.forZones),
       });
     }
   }
-  const all = [...candidates.entries()]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, candidate]) => candidate);
-  const ready = all.filter((candidate) => candidate.ready);
-  const usable = ready.length > 0 ? ready : all.filter((candidate) => candidate.serving);
-  return usable.map(({ address, port, local }) => ({ address, port, local }));
+  return [...candidates.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, candidate]) => candidate);
+}
+
+function union(
+  names: readonly string[] | undefined,
+  hints: readonly { readonly name: string }[] | undefined,
+): readonly string[] | undefined {
+  if (!hints || hints.length === 0) return names;
+  return [...(names ?? []), ...hints.map(({ name }) => name)];
 }
 
 function portOf(slice: EndpointSliceObject, port: ServicePort): number | undefined {

@@ -2,70 +2,121 @@
 import type { Clock } from '../clock/clock.ts';
 import { NetlinkConnection } from '../netlink/connection.ts';
 import { NetlinkError } from '../netlink/netlink-error.ts';
-import { changeElements, type ElementChanges, type ElementData, listElements } from '../netlink/nftables.ts';
-import { NETLINK_NETFILTER, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
+import {
+  changeElements,
+  type Element,
+  type ElementChanges,
+  type ElementData,
+  listElements,
+} from '../netlink/nftables.ts';
+import { type ForeignChange, watchNftables } from '../netlink/nftables-watch.ts';
+import { NETLINK_NETFILTER, type NetlinkSocket, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { runNft } from './nft-command.ts';
 import {
   activationText,
+  affinityMaps,
+  chainText,
   commonPickChains,
-  pickChainText,
+  type PodInterface,
+  PROTOCOLS,
+  type RangeSets,
+  rangeText,
   removalText,
   SET_NAMES,
   type SetName,
   stagingText,
   TABLES,
   type TableName,
-  VERSION_CHAIN,
+  versionChain,
 } from './rules.ts';
 import { type Difference, transactionsFor } from './transactions.ts';
 
 /** Whose table is under a name: one that we can go on with, one in force with other rules, one never finished. */
 type TableState = 'ours' | 'predecessor' | 'unfinished' | 'absent';
 
+/** Clients that are forgotten in one transaction. */
+const FORGOTTEN_AT_ONCE = 500;
+
 /** An element, or the chain that it leads to, is not accepted; others may be. */
 export class RefusedError extends Error {}
 
+interface KernelTableOptions {
+  readonly open: OpenNetlinkSocket;
+  readonly clock: Clock;
+  /** Absent: pods are told from others by address. */
+  readonly podInterface?: PodInterface | undefined;
+  /** Somebody else changed our table, or may have. */
+  readonly onForeignChange: (change: ForeignChange) => void;
+}
+
 export class KernelTable {
-  readonly #options: { readonly open: OpenNetlinkSocket; readonly clock: Clock };
+  readonly #options: KernelTableOptions;
+  readonly #version: string;
   #connection: NetlinkConnection;
   #shadow = emptyShadow();
   #chains = new Set<string>();
   #name: TableName = TABLES[0];
   #active = false;
+  #watch: Pick<NetlinkSocket, 'close'> | undefined;
+  /** Changes under way that `nft` makes for us. */
+  #askedFor = 0;
+  /** The rules as nft prints them, without the chains that come with Services. */
+  #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
-  constructor(options: { readonly open: OpenNetlinkSocket; readonly clock: Clock }) {
+  constructor(options: KernelTableOptions) {
     this.#options = options;
+    this.#version = versionChain(options.podInterface);
     this.#connection = this.#connect();
   }
 
   /**
    * Takes over a predecessor's table with all its elements, or makes one that is not in force until `activate`;
    * a predecessor's with other rules forwards on until then.
-   * Rejects when there is no `nft`, or the kernel refuses the rules.
+   * Rejects when there is no `nft`, or the kernel refuses the rules. `anew`: nothing of what is there is to be
+   * taken over, since somebody has tampered with it.
    */
-  async start(): Promise<'taken over' | 'new'> {
-    const states = await Promise.all(TABLES.map(stateOf));
-    const ours = TABLES.find((_, i) => states[i] === 'ours');
-    this.#name = ours ?? TABLES.find((_, i) => states[i] !== 'predecessor') ?? TABLES[0];
+  async start({ anew = false } = {}): Promise<'taken over' | 'new'> {
+    const states = await Promise.all(TABLES.map((name) => stateOf(name, this.#version)));
+    const ours = anew ? undefined : TABLES.find((_, i) => states[i] === 'ours');
+    const free = (state: TableState | undefined) => state === 'unfinished' || state === 'absent';
+    this.#name = ours ?? TABLES.find((_, i) => free(states[i])) ?? TABLES[0];
     this.#active = ours !== undefined;
     this.#chains = new Set(commonPickChains());
     this.#shadow = emptyShadow();
     if (!ours) {
-      await runNft(['-f', '-'], stagingText(this.#name));
+      await this.#command(stagingText(this.#name, this.#options.podInterface));
       return 'new';
     }
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
-    if (rest.length > 0) await runNft(['-f', '-'], rest.map(removalText).join(''));
+    if (rest.length > 0) await this.#command(rest.map(removalText).join(''));
     await this.readBack();
     return 'taken over';
   }
 
   /** Hands the packets over to this table, and removes a predecessor's. */
   async activate(): Promise<void> {
-    if (this.#active) return;
-    await runNft(['-f', '-'], activationText(this.#name));
+    if (!this.#active) await this.#command(activationText(this.#name, this.#version));
     this.#active = true;
+    if (this.#rules === '') this.#rules = await this.#constantRules();
+    // Not before: the kernel would tell us of every element that we bring.
+    this.#watch ??= watchNftables({
+      open: this.#options.open,
+      tables: TABLES,
+      isOwn: (port) => port === this.#connection.port,
+      isAskedFor: (process) => process === 'nft' && this.#askedFor > 0 && this.#askedFor-- > 0,
+      onChange: this.#options.onForeignChange,
+      onError: () => {
+        this.#watch = undefined;
+      },
+    });
+  }
+
+  /** Whether all rules are as we made them. Rejects when `nft` cannot be asked. */
+  async isWhole(): Promise<boolean> {
+    return (
+      (await stateOf(this.#name, this.#version)) === 'ours' && (await this.#constantRules()) === this.#rules
+    );
   }
 
   /** Reads what the kernel has, whatever we believed. Resolves with false when somebody removed our table. */
@@ -80,6 +131,35 @@ export class KernelTable {
       if (error instanceof NetlinkError && error.code === 'ENOENT') return false;
       throw error;
     }
+  }
+
+  /** Replaces what is in the sets of ranges. */
+  async setRanges(ranges: RangeSets): Promise<void> {
+    await this.#command(rangeText(this.#name, ranges));
+  }
+
+  /**
+   * Forgets which clients have endpoints that are gone. `keeps` says, given a mark and where it leads to, whether
+   * that is one of its endpoints. Resolves with the number of clients that were forgotten.
+   */
+  async forgetClients(keeps: (mark: string, place: string) => boolean): Promise<number> {
+    let forgotten = 0;
+    for (const protocol of PROTOCOLS) {
+      for (const digit of [4, 6] as const) {
+        const { address, port } = affinityMaps(protocol, digit);
+        const addresses = await listElements(this.#connection, this.#name, address);
+        if (addresses.length === 0) continue;
+        const ports = new Map(
+          (await listElements(this.#connection, this.#name, port)).map(({ key, data }) => [key, data]),
+        );
+        const gone = addresses.filter(
+          ({ key, data }) => !keeps(key.slice(0, 4), bytesOf(data) + bytesOf(ports.get(key))),
+        );
+        for (const set of [address, port]) await this.#forget(set, gone);
+        forgotten += gone.length;
+      }
+    }
+    return forgotten;
   }
 
   get(set: SetName, key: string): ElementData | undefined {
@@ -100,7 +180,7 @@ export class KernelTable {
    */
   async apply(differences: Iterable<Difference>): Promise<void> {
     const transactions = transactionsFor(differences, (set, key) => this.get(set, key));
-    await this.#addPickChains(transactions);
+    await this.#addChains(transactions);
     for (const transaction of transactions) {
       await this.#send(transaction);
       for (const { set, operation, elements } of transaction) {
@@ -114,7 +194,44 @@ export class KernelTable {
   }
 
   close(): void {
+    this.#watch?.close();
     this.#connection.close();
+  }
+
+  /** One transaction by `nft`. */
+  async #command(text: string): Promise<void> {
+    // Before we watch there is nothing to tell from others' changes.
+    if (this.#watch) this.#askedFor++;
+    try {
+      await runNft(['-f', '-'], text);
+    } catch (error) {
+      if (this.#watch) this.#askedFor--;
+      throw error;
+    }
+  }
+
+  async #constantRules(): Promise<string> {
+    const text = await runNft(['--terse', 'list', 'table', 'inet', this.#name]);
+    return text
+      .replace(/^table .*/, '')
+      .replace(/^\tchain (pick|sticky|remember)[46]-[\s\S]*?^\t\}$/gm, '')
+      .replace(/\n+/g, '\n');
+  }
+
+  /** Any of them may have been forgotten by the kernel meanwhile. */
+  async #forget(set: string, elements: readonly Element[]): Promise<void> {
+    for (let i = 0; i < elements.length; i += FORGOTTEN_AT_ONCE) {
+      const part = elements.slice(i, i + FORGOTTEN_AT_ONCE);
+      try {
+        await changeElements(this.#connection, this.#name, [{ set, operation: 'delete', elements: part }]);
+      } catch (error) {
+        if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error;
+        if (part.length === 1) continue;
+        const middle = part.length >> 1;
+        await this.#forget(set, part.slice(0, middle));
+        await this.#forget(set, part.slice(middle));
+      }
+    }
   }
 
   #connect(): NetlinkConnection {
@@ -140,29 +257,33 @@ export class KernelTable {
   }
 
   /** Chains are only ever added: as many as the widest Service has had endpoints. */
-  async #addPickChains(transactions: readonly (readonly ElementChanges[])[]): Promise<void> {
+  async #addChains(transactions: readonly (readonly ElementChanges[])[]): Promise<void> {
     const missing = new Set<string>();
     for (const { elements, operation } of transactions.flat()) {
       for (const { data } of operation === 'add' ? elements : [])
         if (data.kind === 'goto' && !this.#chains.has(data.chain)) missing.add(data.chain);
     }
     if (missing.size === 0) return;
-    const texts = [...missing].map((chain) => pickChainText(this.#name, chain));
-    await runNft(['-f', '-'], texts.join('')).catch((error: Error) => {
+    const texts = [...missing].map((chain) => chainText(this.#name, chain));
+    await this.#command(texts.join('')).catch((error: Error) => {
       throw new RefusedError(error.message, { cause: error });
     });
     for (const chain of missing) this.#chains.add(chain);
   }
 }
 
+function bytesOf(data: ElementData | undefined): string {
+  return data?.kind === 'value' ? data.bytes : '';
+}
+
 function emptyShadow(): Map<SetName, Map<string, ElementData>> {
   return new Map(SET_NAMES.map((set) => [set, new Map()]));
 }
 
-async function stateOf(table: TableName): Promise<TableState> {
+async function stateOf(table: TableName, version: string): Promise<TableState> {
   try {
     const text = await runNft(['--terse', 'list', 'table', 'inet', table]);
-    if (text.includes(`chain ${VERSION_CHAIN} `)) return 'ours';
+    if (text.includes(`chain ${version} `)) return 'ours';
     return text.includes('chain version-') ? 'predecessor' : 'unfinished';
   } catch (error) {
     // Any other trouble must not pass for a table that is not there: it would be made anew.

@@ -8,6 +8,7 @@ export interface ProxyMetrics {
   readonly elements: Gauge;
   readonly setAside: Gauge;
   readonly staleFlows: Counter;
+  readonly repairs: Counter;
 }
 
 export function proxyMetrics(registry: Registry): ProxyMetrics {
@@ -37,6 +38,11 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
     setAside: new Gauge({
       name: 'fairlead_proxy_services_set_aside',
       help: 'Services whose rules the kernel refuses',
+      registers,
+    }),
+    repairs: new Counter({
+      name: 'fairlead_proxy_repairs_total',
+      help: 'Times that somebody else had changed our rules or their elements, and they were put right',
       registers,
     }),
     staleFlows: new Counter({

@@ -2,6 +2,7 @@
 // A person reads the same in `nft list ruleset`. Needs kernel 5.13 and nft 1.0.1.
 import { createHash } from 'node:crypto';
 import type { Family } from '../net/address.ts';
+import { formatRange, type Range } from '../net/range.ts';
 
 /**
  * Our table, and the name that a successor with other rules fills its own under: both are there only from its start
@@ -11,18 +12,33 @@ export const TABLES = ['fairlead', 'fairlead-2'] as const;
 export type TableName = (typeof TABLES)[number];
 
 /**
- * A packet for a Service carries a mark between two of our own chains of one hook, and nowhere else:
- * these eight bits say that the mark is ours, the next that the source is to be masqueraded, the rest is the id.
+ * A packet for a Service carries a mark between two of our own chains of one hook, and nowhere else: these eight bits
+ * say that the mark is ours, the lowest 21 are an id, and the three between them how to go on.
  */
 export const MARK_PREFIX = 0xfa00_0000;
-export const MARK_MASQUERADE = 0x0080_0000;
-export const MOST_IDS = 0x007f_ffff;
+/** Its source decides between the two lists of endpoints: those of the cluster, and those of this node. */
+export const MARK_BY_SOURCE = 0x0080_0000;
+/** The list of this node's endpoints. */
+export const MARK_LOCAL = 0x0040_0000;
+/** The Service has externalTrafficPolicy Local. */
+export const MARK_KEEPS_SOURCE = 0x0020_0000;
+export const MOST_IDS = 0x001f_ffff;
 
 /** What stays on the packet until postrouting: the bit that kube-proxy uses for the same. */
 const MASQUERADE_BIT = 0x4000;
 
 /** Chains for up to so many endpoints are there from the start; wider ones are added when they are needed. */
 const COMMON_WIDTH = 16;
+
+/** Clients that one protocol and family remember the endpoint of; past it new ones have no affinity. */
+const MOST_REMEMBERED = 1_000_000;
+
+/** How pods are told from others where it is not by address: the interface that their packets come in by. */
+export interface PodInterface {
+  readonly name: string;
+  /** Whether the name is only the beginning. */
+  readonly prefix: boolean;
+}
 
 /**
  * Sets and maps, by what they hold; each once for IPv4 and once for IPv6. What leads to others comes behind them:
@@ -33,94 +49,223 @@ const SETS = [
   'udp-endpoints',
   'sctp-endpoints',
   'hairpins',
+  'timeouts',
   'widths',
+  'sources',
+  'guards',
+  'nodes',
   'frontends',
   'nodeports',
   'refused',
-  'addresses',
+  'cluster',
   'pooled',
 ] as const;
 export type SetName = `${(typeof SETS)[number]}${4 | 6}`;
 export const SET_NAMES: readonly SetName[] = SETS.flatMap((set): SetName[] => [`${set}4`, `${set}6`]);
 
+/** Whether a set's elements are ranges: the lowest key and the highest, one behind the other. */
+export function holdsRanges(set: SetName): boolean {
+  return set.startsWith('sources');
+}
+
 export function digitOf(family: Family): 4 | 6 {
   return family === 'IPv4' ? 4 : 6;
 }
 
-const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
+export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 export type ProtocolName = (typeof PROTOCOLS)[number];
+
+/** Where the rules keep which client has which endpoint: written by the rules themselves as connections come. */
+export interface AffinityMaps {
+  readonly address: string;
+  readonly port: string;
+}
+
+export function affinityMaps(protocol: ProtocolName, digit: 4 | 6): AffinityMaps {
+  return { address: `${protocol}-affinity${digit}`, port: `${protocol}-affinity-port${digit}` };
+}
 
 /** The chain that picks one of `width` endpoints. */
 export function pickChain(protocol: ProtocolName, digit: 4 | 6, width: number): string {
   return `pick${digit}-${protocol}-${width}`;
 }
 
+/** The chain that goes on with the endpoint that the client has, and otherwise picks one of `width`. */
+export function stickyChain(protocol: ProtocolName, digit: 4 | 6, width: number): string {
+  return `sticky${digit}-${protocol}-${width}`;
+}
+
+/** The chain that remembers which endpoint the client has, for so many seconds. */
+export function rememberChain(protocol: ProtocolName, digit: 4 | 6, seconds: number): string {
+  return `remember${digit}-${protocol}-${seconds}`;
+}
+
 /**
- * The statements that add a chain that `pickChain` has named; harmless where it is there. Each protocol has its own
- * map: nft 1.0.6 adds no rule on a map already in the kernel whose ports are those of any protocol.
+ * The statements that add a chain that one of the three has named; harmless where it is there. Each protocol has its
+ * own maps: nft 1.0.6 adds no rule on a map already in the kernel whose ports are those of any protocol, and aborts
+ * on a rule that stores an IPv6 address and a port at once, so that affinity has two maps.
  */
-export function pickChainText(table: TableName, chain: string): string {
-  const [digit, protocol, width] = chain.slice('pick'.length).split('-');
-  const to = digit === '4' ? 'ip' : 'ip6';
-  return `add chain inet ${table} ${chain}
+export function chainText(table: TableName, chain: string): string {
+  const [, kind, digit, protocol, number] = /^([a-z]+)([46])-([a-z]+)-(\d+)$/.exec(chain) ?? [];
+  const family = digit === '4' ? 4 : 6;
+  const maps = affinityMaps(protocol as ProtocolName, family); // the functions above name no others
+  const ip = family === 4 ? 'ip' : 'ip6';
+  const client = `meta mark . ${clientText(family)}`;
+  const rules =
+    kind === 'pick'
+      ? [
+          `meta l4proto ${protocol} dnat ${ip} to meta mark . numgen random mod ${number} map @${protocol}-endpoints${digit}`,
+        ]
+      : kind === 'sticky'
+        ? [
+            `meta l4proto ${protocol} dnat ${ip} to ${client} map @${maps.address} : ${client} map @${maps.port}`,
+            `goto pick${digit}-${protocol}-${number}`,
+          ]
+        : [
+            `update @${maps.address} { ${client} timeout ${number}s : ${ip} daddr }`,
+            `meta l4proto ${protocol} update @${maps.port} { ${client} timeout ${number}s : ${protocol} dport }`,
+            'goto settled',
+          ];
+  const needed = kind === 'sticky' ? chainText(table, `pick${digit}-${protocol}-${number}`) : '';
+  return `${needed}add chain inet ${table} ${chain}
 flush chain inet ${table} ${chain}
-add rule inet ${table} ${chain} meta l4proto ${protocol} dnat ${to} to meta mark . numgen random mod ${width} map @${protocol}-endpoints${digit}
-`;
+${rules.map((rule) => `add rule inet ${table} ${chain} ${rule}\n`).join('')}`;
+}
+
+/**
+ * The client in a key of the affinity maps. nft 1.0.6 leaves too few registers for a key of a mark and a whole IPv6
+ * address where a rule stores: of two clients with one hash both go to the same endpoint, which does no harm.
+ */
+function clientText(digit: 4 | 6): string {
+  return digit === 4 ? 'ip saddr' : 'jhash ip6 saddr mod 4294967295 seed 0xfa';
 }
 
 const hex = (value: number) => `0x${value.toString(16).padStart(8, '0')}`;
 
 function sets(digit: 4 | 6): string {
   const ip = digit === 4 ? 'ip' : 'ip6';
+  const affinity = PROTOCOLS.map((protocol) => {
+    const { address, port } = affinityMaps(protocol, digit);
+    const key = `typeof meta mark . ${digit === 4 ? 'ip saddr' : 'numgen random mod 65536'}`;
+    const rest = `flags dynamic,timeout; size ${MOST_REMEMBERED};`;
+    return `  map ${address} { ${key} : ${ip} daddr; ${rest} }
+  map ${port} { ${key} : ${protocol} dport; ${rest} }
+`;
+  }).join('');
   return `
   # address, protocol, port of a Service -> mark
   map frontends${digit} { typeof ${ip} daddr . meta l4proto . th dport : meta mark; }
-  # protocol, port on any of the node's own addresses -> mark
+  # protocol, port on the node's addresses -> mark
   map nodeports${digit} { typeof meta l4proto . th dport : meta mark; }
+  # the node's addresses that serve node ports
+  set nodes${digit} { typeof ${ip} daddr; }
   # mark -> the chain for as many endpoints as there are
   map widths${digit} { typeof meta mark : verdict; }
   # mark, index -> endpoint
 ${PROTOCOLS.map((protocol) => `  map ${protocol}-endpoints${digit} { typeof meta mark . numgen random mod 65536 : ${ip} daddr . ${protocol} dport; }`).join('\n')}
-  # endpoints of this node, as source and destination: they may reach themselves
+  # mark -> the chain that remembers a client's endpoint for as long as its Service wants
+  map timeouts${digit} { typeof meta mark : verdict; }
+  # mark, client -> endpoint
+${affinity}  # endpoints of this node, as source and destination: they may reach themselves
   set hairpins${digit} { typeof ${ip} saddr . ${ip} daddr; }
+  # address, protocol, port of a load balancer that lets in only a list of sources -> the list
+  map guards${digit} { typeof ${ip} daddr . meta l4proto . th dport : meta mark; }
+  set sources${digit} { typeof meta mark . ${ip} saddr; flags interval; }
   # address, protocol, port of a Service without endpoints, where the address may be a machine's own
   set refused${digit} { typeof ${ip} daddr . meta l4proto . th dport; }
-  # addresses that are nothing but Services': what arrives for one and has no frontend is refused
-  set addresses${digit} { typeof ${ip} daddr; }
-  # those of them that our pools gave to load balancers: they answer ping
+  # cluster addresses of Services: what arrives for one and has no frontend is refused
+  set cluster${digit} { typeof ${ip} daddr; }
+  # what our pools gave to load balancers: the same, and they answer ping
   set pooled${digit} { typeof ${ip} daddr; }
+  # where pods are; what needs no masquerading on the way to a cluster address; where cluster addresses come from
+  set pods${digit} { typeof ${ip} saddr; flags interval; }
+  set inside${digit} { typeof ${ip} saddr; flags interval; }
+  set allocated-from${digit} { typeof ${ip} daddr; flags interval; }
 `;
 }
 
-const DEFINITIONS = `${sets(4)}${sets(6)}
+/** The rules that differ by family. */
+function familyChains(digit: 4 | 6, pods: PodInterface | undefined): string {
+  const ip = digit === 4 ? 'ip' : 'ip6';
+  const byInterface = pods && JSON.stringify(pods.prefix ? `${pods.name}*` : pods.name);
+  const fromPod = pods ? `iifname ${byInterface}` : `${ip} saddr @pods${digit}`;
+  const fromOutside = pods ? `iifname != ${byInterface} ` : '';
+  return `
+  chain pick${digit} {
+    meta mark vmap @widths${digit}
+    meta mark & ${hex(MARK_BY_SOURCE)} == ${hex(MARK_BY_SOURCE)} goto by-source${digit}
+    # This node has no endpoint, but others do: the client tries elsewhere.
+    meta mark & ${hex(MARK_LOCAL)} == ${hex(MARK_LOCAL)} drop
+  }
+  # externalTrafficPolicy Local: pods and the node itself reach every endpoint, all others those of this node.
+  chain by-source${digit} {
+    ${fromPod} goto every-endpoint${digit}
+    fib saddr type local goto every-endpoint${digit}
+    meta mark set meta mark ^ ${hex(MARK_BY_SOURCE | MARK_LOCAL)}
+    meta mark vmap @widths${digit}
+    drop
+  }
+  chain every-endpoint${digit} {
+    meta mark set meta mark ^ ${hex(MARK_BY_SOURCE)}
+    meta mark vmap @widths${digit}
+  }
+  # To a cluster address: from outside the cluster, the answer must come back through this node.
+  chain internal${digit} {
+    ${fromOutside}${ip} saddr != @inside${digit} goto masquerade-later
+    goto unmark
+  }
+`;
+}
+
+function definitions(pods: PodInterface | undefined): string {
+  return `${sets(4)}${sets(6)}
   chain services {
     ip daddr @pooled4 icmp type echo-request redirect
     ip6 daddr @pooled6 icmpv6 type echo-request redirect
+    meta mark set ip daddr . meta l4proto . th dport map @guards4 meta mark . ip saddr != @sources4 drop
+    meta mark set ip6 daddr . meta l4proto . th dport map @guards6 meta mark . ip6 saddr != @sources6 drop
     meta mark set ip daddr . meta l4proto . th dport map @frontends4 goto pick4
     meta mark set ip6 daddr . meta l4proto . th dport map @frontends6 goto pick6
-    # A port of the node: not on loopback, and not on a load balancer's address.
-    fib daddr type local ip daddr != 127.0.0.0/8 ip daddr != @pooled4 meta mark set meta l4proto . th dport map @nodeports4 goto pick4
-    fib daddr type local ip6 daddr != ::1 ip6 daddr != @pooled6 meta mark set meta l4proto . th dport map @nodeports6 goto pick6
+    # A port of the node: not on a load balancer's address, even where the node has it.
+    ip daddr @nodes4 ip daddr != @pooled4 meta mark set meta l4proto . th dport map @nodeports4 goto pick4
+    ip6 daddr @nodes6 ip6 daddr != @pooled6 meta mark set meta l4proto . th dport map @nodeports6 goto pick6
   }
-  chain pick4 {
-    meta mark vmap @widths4
-  }
-  chain pick6 {
-    meta mark vmap @widths6
-  }
+${familyChains(4, pods)}${familyChains(6, pods)}
   # Behind each hook's translation, before the route is chosen: the id goes, at most the masquerade bit stays.
-  chain clear-mark {
-    ct status dnat meta mark & ${hex((MARK_PREFIX | MARK_MASQUERADE) >>> 0)} == ${hex((MARK_PREFIX | MARK_MASQUERADE) >>> 0)} meta mark set ${hex(MASQUERADE_BIT)}
-    ct status dnat meta mark & 0xff000000 == ${hex(MARK_PREFIX)} meta mark set 0x00000000
+  chain settle {
+    meta mark vmap @timeouts4
+    meta mark vmap @timeouts6
+    goto settled
+  }
+  chain settled {
+    ct original ip daddr @cluster4 goto internal4
+    ct original ip6 daddr @cluster6 goto internal6
+    meta mark & ${hex(MARK_LOCAL | MARK_KEEPS_SOURCE)} == 0x00000000 goto masquerade-later
+    meta mark & ${hex(MARK_LOCAL)} == 0x00000000 fib saddr type local goto masquerade-later
+    goto unmark
+  }
+  chain masquerade-later {
+    meta mark set ${hex(MASQUERADE_BIT)}
+  }
+  chain unmark {
+    meta mark set 0x00000000
   }
   # What is still addressed to a Service now has no frontend, or a frontend without endpoints.
   chain refuse-rest {
     # The announcer has its own copy of a solicitation for a load balancer's address; routing it on helps nobody.
     ip6 daddr @pooled6 icmpv6 type nd-neighbor-solicit drop
-    ct state new ip daddr . meta l4proto . th dport @refused4 goto refuse
-    ct state new ip6 daddr . meta l4proto . th dport @refused6 goto refuse
-    ct state new ip daddr @addresses4 goto refuse
-    ct state new ip6 daddr @addresses6 goto refuse
+    ct state new goto refuse-new
+  }
+  chain refuse-new {
+    ip daddr . meta l4proto . th dport @refused4 goto refuse
+    ip6 daddr . meta l4proto . th dport @refused6 goto refuse
+    ip daddr @cluster4 goto refuse
+    ip6 daddr @cluster6 goto refuse
+    ip daddr @pooled4 goto refuse
+    ip6 daddr @pooled6 goto refuse
+    # No Service has this address: it would only be routed in circles.
+    ip daddr @allocated-from4 drop
+    ip6 daddr @allocated-from6 drop
   }
   # A reset ends a local connect() at once, where an ICMP error would be met by a locked socket and a second's wait.
   chain refuse {
@@ -133,7 +278,7 @@ const DEFINITIONS = `${sets(4)}${sets(6)}
   }
   chain filter-prerouting {
     type filter hook prerouting priority -99; policy accept;
-    jump clear-mark
+    meta mark & 0xff000000 == ${hex(MARK_PREFIX)} ct status dnat jump settle
     jump refuse-rest
   }
   chain nat-output {
@@ -142,7 +287,7 @@ const DEFINITIONS = `${sets(4)}${sets(6)}
   }
   chain filter-output {
     type filter hook output priority -99; policy accept;
-    jump clear-mark
+    meta mark & 0xff000000 == ${hex(MARK_PREFIX)} ct status dnat jump settle
     jump refuse-rest
   }
   chain nat-postrouting {
@@ -152,6 +297,23 @@ const DEFINITIONS = `${sets(4)}${sets(6)}
     ct status dnat ip6 saddr . ip6 daddr @hairpins6 masquerade fully-random
   }
 `;
+}
+
+/** Sets of ranges that hardly ever change, and are written by `nft`. */
+const RANGE_SETS = ['pods', 'inside', 'allocated-from'] as const;
+export type RangeSets = Readonly<Record<(typeof RANGE_SETS)[number], readonly Range[]>>;
+
+/** Replaces what is in the sets of ranges; ranges of one set must not overlap. */
+export function rangeText(table: TableName, ranges: RangeSets): string {
+  return RANGE_SETS.flatMap((set) =>
+    (['IPv4', 'IPv6'] as const).map((family) => {
+      const name = `inet ${table} ${set}${digitOf(family)}`;
+      const elements = ranges[set].filter((range) => range.family === family).map(formatRange);
+      const added = elements.length > 0 ? `add element ${name} { ${elements.join(', ')} }\n` : '';
+      return `flush set ${name}\n${added}`;
+    }),
+  ).join('');
+}
 
 /** The chains that `stagingText` makes. */
 export function commonPickChains(): string[] {
@@ -162,29 +324,32 @@ export function commonPickChains(): string[] {
 }
 
 /** An empty chain of this name says that a table is in force, and by which rules. */
-export const VERSION_CHAIN = `version-${createHash('sha256')
-  .update(DEFINITIONS + pickChainText(TABLES[0], pickChain('tcp', 4, 1)))
-  .digest('hex')
-  .slice(0, 12)}`;
+export function versionChain(pods: PodInterface | undefined): string {
+  const dynamic = [pickChain, stickyChain, rememberChain].map((name) =>
+    chainText(TABLES[0], name('tcp', 4, 1)),
+  );
+  const text = definitions(pods) + dynamic.join('');
+  return `version-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
+}
 
 /** Makes this table, whatever was under its name, with the constant rules and empty sets; no packet sees it yet. */
-export function stagingText(table: TableName): string {
+export function stagingText(table: TableName, pods: PodInterface | undefined): string {
   return `add table inet ${table} { flags dormant; }
 delete table inet ${table}
 table inet ${table} {
   flags dormant;
-${DEFINITIONS}}
+${definitions(pods)}}
 ${commonPickChains()
-  .map((chain) => pickChainText(table, chain))
+  .map((chain) => chainText(table, chain))
   .join('')}`;
 }
 
 /** Hands the packets over to this table, in one transaction. */
-export function activationText(table: TableName): string {
+export function activationText(table: TableName, version: string): string {
   return `${TABLES.filter((other) => other !== table)
     .map(removalText)
     .join('')}table inet ${table} {
-  chain ${VERSION_CHAIN} {
+  chain ${version} {
   }
 }
 `;

@@ -2,17 +2,23 @@
 import type { Clock } from '../clock/clock.ts';
 import type { EndpointSliceObject, ServiceObject } from '../kube/objects.ts';
 import type { Ip } from '../net/address.ts';
+import { type Range, subtract } from '../net/range.ts';
+import type { ForeignChange } from '../netlink/nftables-watch.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
+import { AffinityPools } from './affinity.ts';
 import { Claims } from './claims.ts';
-import { elementsOf, type SetElement } from './elements.ts';
-import { serviceKeyOf } from './endpoints.ts';
+import { addressElement, elementsOf, type SetElement, sourcesIn } from './elements.ts';
+import { type NodePlace, serviceKeyOf } from './endpoints.ts';
 import { FlowCleaner } from './flow-cleaner.ts';
+import type { HealthChecks } from './health-checks.ts';
 import { IpForwarding } from './ip-forwarding.ts';
 import { KernelTable, RefusedError } from './kernel-table.ts';
 import type { ProxyMetrics } from './metrics.ts';
+import type { NodeView } from './node.ts';
 import { PortIds } from './port-ids.ts';
-import { SET_NAMES } from './rules.ts';
+import { type PodInterface, type RangeSets, rangeText, SET_NAMES, TABLES } from './rules.ts';
+import { SourceLists } from './source-ranges.ts';
 import { EMPTY_TABLE, type ServiceTable, serviceTable } from './table.ts';
 import type { Difference } from './transactions.ts';
 
@@ -22,6 +28,11 @@ export interface ServiceProxyOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ProxyMetrics;
+  /** Absent: pods are told from others by address. */
+  readonly podInterface?: PodInterface | undefined;
+  readonly healthChecks: HealthChecks;
+  /** Somebody else changed our rules: `sync` is due. */
+  readonly onForeignChange: () => void;
 }
 
 interface KnownService {
@@ -32,12 +43,16 @@ interface KnownService {
 
 /** Stands among the Services' keys for what a predecessor left in the kernel; no Service is called so. */
 const PREDECESSOR = 'predecessor';
+/** The same for what the node itself has. */
+const NODE = 'node';
 
 export class ServiceProxy {
   readonly #options: ServiceProxyOptions;
   readonly #kernel: KernelTable;
   readonly #claims = new Claims();
   readonly #ids: PortIds;
+  readonly #sourceLists = new SourceLists();
+  readonly #affinity = new AffinityPools();
   readonly #services = new Map<string, KnownService>();
   readonly #sliceOwners = new Map<string, string>();
   readonly #dirty = new Set<string>();
@@ -49,13 +64,29 @@ export class ServiceProxy {
   readonly #holders = new Map<Ip, Set<string>>();
   readonly #flows: FlowCleaner;
   readonly #forwarding: IpForwarding;
+  #place: NodePlace;
+  #own: readonly Ip[] = [];
+  #ranges: RangeSets = { pods: [], inside: [], 'allocated-from': [] };
+  /** As text: the sets of ranges as they should be, and as the kernel has them. */
+  #rangesWanted = '';
+  #rangesInForce: string | undefined;
+  /** What somebody else changed since we looked. */
+  #foreign: ForeignChange | undefined;
   /** Nothing is in force before the first sync. */
   #first = true;
 
   /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: ServiceProxyOptions) {
     this.#options = options;
-    this.#kernel = new KernelTable(options);
+    this.#place = { node: options.nodeName, zone: undefined };
+    this.#setRanges({});
+    this.#kernel = new KernelTable({
+      ...options,
+      onForeignChange: (change) => {
+        this.#foreign = this.#foreign === 'anything' ? 'anything' : change;
+        options.onForeignChange();
+      },
+    });
     this.#ids = new PortIds(this.#kernel);
     this.#flows = new FlowCleaner(options);
     this.#forwarding = new IpForwarding(options.log);
@@ -68,8 +99,26 @@ export class ServiceProxy {
   async start(): Promise<void> {
     const takenOver = (await this.#kernel.start()) === 'taken over';
     this.#ids.inherit();
+    this.#inheritSourceLists();
     const elements = this.#kernel.size;
     this.#options.log.info({ takenOver, elements }, 'prepared the forwarding rules');
+  }
+
+  /** The node, or what the flags make of it, changed. */
+  setNode({ zone, own, nodePortAddresses, ranges }: NodeView): void {
+    if (zone !== this.#place.zone || own.join() !== this.#own.join())
+      for (const key of this.#services.keys()) this.#dirty.add(key);
+    this.#place = { ...this.#place, zone };
+    this.#own = own;
+    this.#setRanges(ranges);
+    const elements = nodePortAddresses.map((address) => addressElement('nodes', address));
+    this.#unsettle(NODE, this.#claims.set(NODE, elements));
+    this.#options.healthChecks.setAddresses(nodePortAddresses);
+  }
+
+  /** The ranges that the API server gives cluster addresses from. */
+  setServiceCidrs(ranges: readonly Range[]): void {
+    this.#setRanges({ 'allocated-from': subtract(ranges, []) });
   }
 
   setService(key: string, service: ServiceObject | undefined): void {
@@ -97,21 +146,25 @@ export class ServiceProxy {
    */
   async sync(): Promise<void> {
     const { clock, metrics } = this.#options;
-    if (this.#dirty.size === 0 && this.#unsettled.size === 0 && !this.#first) return;
+    if (!this.#hasWork) return;
     const began = clock.now();
     metrics.changes.inc(this.#dirty.size);
     for (const key of this.#dirty) this.#recompute(key);
     this.#dirty.clear();
     if (this.#first) this.#unsettle(PREDECESSOR, this.#inKernel());
     try {
+      if (this.#foreign) await this.#repair();
       await this.#settleAll();
+      await this.#settleRanges();
       await this.#kernel.activate();
+      await this.#forgetClients();
     } catch (error) {
       metrics.failures.inc();
       throw error;
     }
     this.#first = false;
     this.#ids.forgetInherited();
+    this.#sourceLists.forgetInherited();
     metrics.elements.set(this.#kernel.size);
     metrics.setAside.set(this.#setAside.size);
     metrics.syncSeconds.observe((clock.now() - began) / 1000);
@@ -137,6 +190,7 @@ export class ServiceProxy {
 
   /** The rules stay in the kernel and forward on. */
   close(): void {
+    this.#options.healthChecks.close();
     this.#kernel.close();
     this.#flows.close();
   }
@@ -145,16 +199,74 @@ export class ServiceProxy {
   #recompute(key: string): void {
     const known = this.#known(key);
     const before = known.table;
-    const after = serviceTable(known.service, known.slices.values(), this.#options.nodeName);
+    const after = serviceTable(known.service, known.slices.values(), this.#place, this.#own);
     known.table = after;
-    const elements = elementsOf(after, (port) => this.#ids.idFor(port));
+    for (const list of sourceListsOf(after)) this.#sourceLists.hold(list);
+    const elements = elementsOf(after, {
+      port: (port) => this.#ids.idFor(port),
+      sources: (list) => this.#sourceLists.idFor(list),
+    });
     this.#unsettle(key, this.#claims.set(key, elements));
+    this.#noteAffinity(before, after);
     const kept = new Set(after.ports.map((port) => port.key));
     for (const port of before.ports) if (!kept.has(port.key)) this.#ids.release(port.key);
+    for (const list of sourceListsOf(before)) this.#sourceLists.release(list);
+    this.#options.healthChecks.set(key, after.healthCheck);
     this.#hold(key, before.balanced, after.balanced);
     this.#flows.note(before, after);
     for (const { family } of after.ports) this.#forwarding.need(family);
     if (!known.service && known.slices.size === 0) this.#services.delete(key);
+  }
+
+  #noteAffinity(before: ServiceTable, after: ServiceTable): void {
+    const was = new Map(before.ports.map((port) => [port.key, port]));
+    const is = new Map(after.ports.map((port) => [port.key, port]));
+    for (const key of new Set([...was.keys(), ...is.keys()])) {
+      const [old, now] = [was.get(key), is.get(key)];
+      const port = now ?? old;
+      if (port && (old?.affinity !== undefined || now?.affinity !== undefined))
+        this.#affinity.note(old, now, this.#ids.idFor(port));
+    }
+  }
+
+  /** A client that was remembered for an endpoint that is gone picks anew. */
+  async #forgetClients(): Promise<void> {
+    if (!this.#affinity.stale) return;
+    this.#affinity.stale = false;
+    try {
+      await this.#kernel.forgetClients((mark, place) => this.#affinity.keeps(mark, place));
+    } catch (error) {
+      this.#affinity.stale = true;
+      throw error;
+    }
+  }
+
+  #setRanges(ranges: Partial<RangeSets>): void {
+    this.#ranges = { ...this.#ranges, ...ranges };
+    this.#rangesWanted = rangeText(TABLES[0], this.#ranges);
+  }
+
+  async #settleRanges(): Promise<void> {
+    const wanted = this.#rangesWanted;
+    if (this.#rangesInForce === wanted) return;
+    await this.#kernel.setRanges(this.#ranges);
+    this.#rangesInForce = wanted;
+  }
+
+  #inheritSourceLists(): void {
+    const lists = new Map<number, Range[]>();
+    for (const set of ['sources4', 'sources6'] as const) {
+      for (const [key] of this.#kernel.entries(set)) {
+        const found = sourcesIn(key);
+        if (found) lists.set(found.id, [...(lists.get(found.id) ?? []), found.range]);
+      }
+    }
+    for (const [id, ranges] of lists) this.#sourceLists.inherit(id, subtract(ranges, []));
+  }
+
+  get #hasWork(): boolean {
+    if (this.#first || this.#foreign || this.#dirty.size > 0 || this.#unsettled.size > 0) return true;
+    return this.#affinity.stale || this.#rangesInForce !== this.#rangesWanted;
   }
 
   #hold(key: string, before: readonly Ip[], after: readonly Ip[]): void {
@@ -199,10 +311,44 @@ export class ServiceProxy {
   }
 
   async #settleAnew(): Promise<void> {
-    this.#options.log.warn('somebody removed our forwarding rules; putting them back');
-    await this.#kernel.start();
-    for (const key of this.#services.keys()) this.#unsettle(key, this.#claims.of(key));
+    await this.#startAnew();
     await this.#settleOrSetAside([...this.#unsettled.keys()]);
+  }
+
+  async #startAnew(): Promise<void> {
+    this.#options.log.warn('somebody removed or changed our forwarding rules; putting them back');
+    this.#options.metrics.repairs.inc();
+    await this.#kernel.start({ anew: true });
+    this.#unsettleEverything();
+  }
+
+  /** Looks what the kernel has after somebody else changed something; what is not ours to have goes, too. */
+  async #repair(): Promise<void> {
+    const change = this.#foreign;
+    this.#foreign = undefined;
+    try {
+      const rulesStand = change === 'elements' || (await this.#kernel.isWhole());
+      if (!rulesStand || !(await this.#kernel.readBack())) {
+        await this.#startAnew();
+        return;
+      }
+    } catch (error) {
+      this.#foreign = change;
+      throw error;
+    }
+    this.#options.log.warn(
+      { change },
+      'somebody changed our forwarding rules or their elements; putting them right',
+    );
+    this.#options.metrics.repairs.inc();
+    this.#unsettleEverything();
+  }
+
+  #unsettleEverything(): void {
+    this.#rangesInForce = undefined;
+    this.#unsettle(PREDECESSOR, this.#inKernel());
+    this.#unsettle(NODE, this.#claims.of(NODE));
+    for (const key of this.#services.keys()) this.#unsettle(key, this.#claims.of(key));
   }
 
   /** Finds the Services that the kernel refuses by halves. */
@@ -248,6 +394,10 @@ export class ServiceProxy {
     this.#services.set(key, known);
     return known;
   }
+}
+
+function sourceListsOf({ ports }: ServiceTable): (readonly Range[])[] {
+  return ports.flatMap(({ frontends }) => frontends.flatMap(({ sources }) => (sources ? [sources] : [])));
 }
 
 /** What stays unsettled for long must not grow with each change. */

@@ -2,6 +2,7 @@
 // its source port would never reach another endpoint. Pure; TCP ends by itself, and opens anew.
 import { type Family, familyOf, type Ip } from '../net/address.ts';
 import type { Flow } from '../netlink/conntrack.ts';
+import type { Endpoint } from './endpoints.ts';
 import type { PortTable, ServiceTable } from './table.ts';
 
 /** What an address and port are called in here. */
@@ -21,7 +22,7 @@ export class StaleFlows {
     const is = new Map(after.ports.map((port) => [port.key, signature(port)]));
     for (const port of before.ports) if (was.get(port.key) !== is.get(port.key)) this.#note(port, []);
     for (const port of after.ports)
-      if (was.get(port.key) !== is.get(port.key)) this.#note(port, port.endpoints);
+      if (was.get(port.key) !== is.get(port.key)) this.#note(port, port.endpoints.serving);
   }
 
   /** Those that may have stale flows. */
@@ -45,7 +46,7 @@ export class StaleFlows {
     this.#families.clear();
   }
 
-  #note({ family, protocol, port, nodePort, frontends }: PortTable, endpoints: PortTable['endpoints']): void {
+  #note({ family, protocol, port, nodePort, frontends }: PortTable, endpoints: readonly Endpoint[]): void {
     if (protocol !== 'UDP') return;
     const places = new Set(endpoints.map((endpoint) => place(endpoint.address, endpoint.port)));
     for (const { address } of frontends) this.#frontends.set(place(address, port), places);
@@ -56,5 +57,6 @@ export class StaleFlows {
 
 /** Equal where flows may stay as they are. */
 function signature({ protocol, port, nodePort, frontends, endpoints }: PortTable): string {
-  return protocol === 'UDP' ? JSON.stringify([port, nodePort, frontends, endpoints]) : '';
+  const addresses = frontends.map(({ address }) => address);
+  return protocol === 'UDP' ? JSON.stringify([port, nodePort, addresses, endpoints.serving]) : '';
 }

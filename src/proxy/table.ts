@@ -2,12 +2,16 @@
 import { POOL_ANNOTATION } from '../api/service.ts';
 import type { EndpointSliceObject, Protocol, ServiceObject } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
-import { type Endpoint, usableEndpoints } from './endpoints.ts';
+import type { Range } from '../net/range.ts';
+import { type EndpointLists, endpointLists, type NodePlace } from './endpoints.ts';
+import { sourceRanges } from './source-ranges.ts';
 
 export interface Frontend {
   readonly address: Ip;
-  /** From outside the cluster: the answer must come back through this node, so its source is masqueraded. */
+  /** Meant for clients outside the cluster: its policy is externalTrafficPolicy. */
   readonly external: boolean;
+  /** Who is let in, disjoint and ascending; undefined: everybody. */
+  readonly sources: readonly Range[] | undefined;
 }
 
 /** One port of a Service in one family. */
@@ -19,32 +23,52 @@ export interface PortTable {
   readonly port: number;
   readonly nodePort: number | undefined;
   readonly frontends: readonly Frontend[];
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: EndpointLists;
+  /** internalTrafficPolicy Local: cluster addresses lead to this node's endpoints only. */
+  readonly internalLocal: boolean;
+  /** externalTrafficPolicy Local: so do the others, for clients outside the cluster, who keep their address. */
+  readonly externalLocal: boolean;
+  /** For so many seconds after its last new connection a client comes back to the same endpoint. */
+  readonly affinity: number | undefined;
 }
 
 export interface ServiceTable {
   readonly ports: readonly PortTable[];
-  /** Cluster addresses, and those from our pools: whatever else is sent to them is refused. */
-  readonly addresses: readonly Ip[];
+  /** Cluster addresses: whatever else is sent to them is refused. */
+  readonly cluster: readonly Ip[];
   /** Of a load balancer, whoever gave them. */
   readonly balanced: readonly Ip[];
-  /** Those of them that our pools gave. */
+  /** Those of them that our pools gave: whatever else is sent to them is refused. */
   readonly pooled: readonly Ip[];
+  /** Where a load balancer asks whether this node has endpoints, and how many it has. */
+  readonly healthCheck: HealthCheck | undefined;
 }
 
-export const EMPTY_TABLE: ServiceTable = { ports: [], addresses: [], balanced: [], pooled: [] };
+export interface HealthCheck {
+  readonly port: number;
+  readonly endpoints: number;
+}
+
+export const EMPTY_TABLE: ServiceTable = {
+  ports: [],
+  cluster: [],
+  balanced: [],
+  pooled: [],
+  healthCheck: undefined,
+};
 
 /** kube-proxy leaves Services with this label to another proxy, and so do we. */
 const PROXY_NAME = 'service.kubernetes.io/service-proxy-name';
 
-/**
- * Not looked at: both traffic policies (each Service is served as with Cluster, which masquerades what comes from
- * outside), sessionAffinity (each connection picks anew) and loadBalancerSourceRanges (everybody is let in).
- */
+/** Seconds; API reference, ClientIPConfig. */
+const DEFAULT_AFFINITY = 10_800;
+
+/** `own`: this node's addresses. */
 export function serviceTable(
   service: ServiceObject | undefined,
   slices: Iterable<EndpointSliceObject>,
-  nodeName: string,
+  place: NodePlace,
+  own: readonly Ip[] = [],
 ): ServiceTable {
   if (!service || !isForwarded(service)) return EMPTY_TABLE;
   const { metadata, spec, status } = service;
@@ -54,12 +78,22 @@ export function serviceTable(
   // An address that another implementation gave, or an external one, may be a machine's: refusing all of its
   // other ports would cut that machine off.
   const pooled = metadata.annotations?.[POOL_ANNOTATION] === undefined ? [] : balanced;
-  const external = [...balanced, ...addressesOf(spec.externalIPs ?? [])];
+  const listed = spec.loadBalancerSourceRanges ?? [];
+  const open = { sources: undefined };
   const all: Frontend[] = [
-    ...cluster.map((address) => ({ address, external: false })),
-    ...external.map((address) => ({ address, external: true })),
+    ...cluster.map((address) => ({ address, external: false, ...open })),
+    ...balanced.map((address) => ({ address, external: true, sources: sourceRanges(listed, address, own) })),
+    ...addressesOf(spec.externalIPs ?? []).map((address) => ({ address, external: true, ...open })),
   ];
   const held = [...slices];
+  const policies = {
+    internalLocal: spec.internalTrafficPolicy === 'Local',
+    externalLocal: spec.externalTrafficPolicy === 'Local',
+    affinity:
+      spec.sessionAffinity === 'ClientIP'
+        ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY)
+        : undefined,
+  };
   const ports: PortTable[] = [];
   for (const port of spec.ports ?? []) {
     // A node port answers in the families that the Service has cluster addresses of.
@@ -72,11 +106,19 @@ export function serviceTable(
         port: port.port,
         nodePort: nodePort || undefined,
         frontends: all.filter(({ address }) => familyOf(address) === family),
-        endpoints: usableEndpoints(held, port, family, nodeName),
+        endpoints: endpointLists(held, port, family, place),
+        ...policies,
       });
     }
   }
-  return { ports, addresses: [...cluster, ...pooled], balanced, pooled };
+  return { ports, cluster, balanced, pooled, healthCheck: healthCheckOf(spec, ports) };
+}
+
+function healthCheckOf(spec: ServiceObject['spec'], ports: readonly PortTable[]): HealthCheck | undefined {
+  const { type, externalTrafficPolicy, healthCheckNodePort } = spec;
+  if (type !== 'LoadBalancer' || externalTrafficPolicy !== 'Local' || !healthCheckNodePort) return undefined;
+  const local = ports.flatMap(({ endpoints }) => endpoints.localReady.map(({ address }) => address));
+  return { port: healthCheckNodePort, endpoints: new Set(local).size };
 }
 
 function isForwarded({ metadata, spec }: ServiceObject): boolean {

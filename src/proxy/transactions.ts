@@ -1,7 +1,7 @@
 // The way from what the kernel has to what is wanted, as transactions that may each be the last.
 import type { Element, ElementChanges, ElementData } from '../netlink/nftables.ts';
 import { sameData } from './claims.ts';
-import { SET_NAMES, type SetName } from './rules.ts';
+import { holdsRanges, SET_NAMES, type SetName } from './rules.ts';
 
 /** Elements a transaction: some 90 bytes each, and a socket in a user namespace takes no more than ~400 KiB at once. */
 const MOST_ELEMENTS = 3_000;
@@ -73,8 +73,10 @@ function changesOf(steps: readonly Step[]): ElementChanges[] {
     const run = steps.slice(i, end);
     const removed = run.flatMap((step) => step.removed ?? []);
     const added = run.flatMap((step) => step.added ?? []);
-    if (removed.length > 0) changes.push({ set: first.set, operation: 'delete', elements: removed });
-    if (added.length > 0) changes.push({ set: first.set, operation: 'add', elements: added });
+    const { set } = first;
+    const ranges = holdsRanges(set) ? { ranges: true } : {};
+    if (removed.length > 0) changes.push({ set, operation: 'delete', ...ranges, elements: removed });
+    if (added.length > 0) changes.push({ set, operation: 'add', ...ranges, elements: added });
     i = end;
   }
   return changes;

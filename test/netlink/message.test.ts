@@ -74,7 +74,7 @@ describe('netlink messages', () => {
           builder.end();
         }
         expect(builder.length % 4).toBe(0);
-        const parsed = parseMessages(builder.bytes()).map(({ payload, ...rest }, i) => ({
+        const parsed = parseMessages(builder.bytes()).map(({ payload, port: _, ...rest }, i) => ({
           ...rest,
           header: Uint8Array.from(payload.subarray(0, list[i]?.header.length)),
           attributes: read(payload, list[i]?.header.length ?? 0, list[i]?.attributes ?? []),
@@ -114,7 +114,7 @@ describe('netlink messages', () => {
         eachAttribute(bytes, from, () => visits++);
         expect(visits).toBeLessThanOrEqual(bytes.length / 4);
         for (const message of parseMessages(bytes)) parseAcknowledgement(message);
-        const whole = { type: 2, flags: 0x300, sequence: 0, payload: bytes };
+        const whole = { type: 2, flags: 0x300, sequence: 0, port: 0, payload: bytes };
         parseAcknowledgement(whole);
         parseAcknowledgement({ ...whole, flags: 0x200 });
         parseAcknowledgement({ ...whole, type: 3 });

@@ -101,7 +101,7 @@ describe('an address', () => {
 it('no bytes do harm', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), (payload) => {
-      const message = { type: 16, flags: 0, sequence: 0, payload };
+      const message = { type: 16, flags: 0, sequence: 0, port: 0, payload };
       readLink(message);
       readAddress(message);
     }),

@@ -8,7 +8,7 @@ import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
 
 /** Serves on the address until the test ends. */
-function serve(address: string, healthy = true, ready?: boolean) {
+function serve(address: string, healthy = true) {
   const clock = new VirtualClock();
   const logs: Record<string, unknown>[] = [];
   const destination = { write: (line: string) => void logs.push(JSON.parse(line)) };
@@ -20,7 +20,7 @@ function serve(address: string, healthy = true, ready?: boolean) {
     address,
     flag: '--metrics-bind-address',
     registry,
-    health: () => ({ healthy, ...(ready === undefined ? {} : { ready }), detail: { synced: healthy } }),
+    health: () => ({ healthy, detail: { synced: healthy } }),
     clock,
     log: createLogger({ component: 'test', level: 'info', destination }),
     signal: stop.signal,
@@ -54,13 +54,6 @@ it.each(['127.0.0.1', '[::1]'])(
 it('serves on all addresses when only a port is given', async () => {
   const { port } = serve(':0');
   expect((await fetch(`http://127.0.0.1:${await port}/livez`)).status).toBe(200);
-});
-
-it('answers 503 to who asks whether it is ready, and to nobody else, until it is', async () => {
-  const { port } = serve('127.0.0.1:0', true, false);
-  const base = `http://127.0.0.1:${await port}`;
-  const statuses = ['/readyz', '/healthz', '/livez'].map(async (path) => (await fetch(base + path)).status);
-  expect(await Promise.all(statuses)).toEqual([503, 200, 200]);
 });
 
 it('answers 503 and says why while the process is not healthy', async () => {

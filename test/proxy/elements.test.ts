@@ -19,7 +19,7 @@ beforeAll(async () => {
   history = new Child(HISTORY, 'proxy-process.ts');
   fresh = new Child(FRESH, 'proxy-process.ts');
   for (const proxy of [history, fresh]) {
-    await proxy.call('start');
+    await proxy.call('start', { zone: 'here' });
     await proxy.call('set', {});
   }
 });
@@ -62,6 +62,17 @@ const someService = fc
     ipMode: fc.constantFrom('VIP', 'Proxy'),
     pooled: fc.boolean(),
     elsewhere: fc.nat({ max: 9 }).map((n) => n === 0),
+    internalTrafficPolicy: fc.constantFrom('Cluster', 'Local'),
+    externalTrafficPolicy: fc.constantFrom('Cluster', 'Local'),
+    sessionAffinity: fc.constantFrom('None', 'ClientIP'),
+    sessionAffinityConfig: fc.constantFrom(undefined, { clientIP: { timeoutSeconds: 300 } }),
+    loadBalancerSourceRanges: fc.subarray([
+      '192.0.2.0/24',
+      '192.0.2.7/32',
+      '10.0.0.0/8',
+      '10.1.0.0/16',
+      '2001:db8::/32',
+    ]),
   })
   .map(
     ({ ingress, ipMode, pooled, elsewhere, ...spec }) =>
@@ -84,6 +95,7 @@ const someSlice = fc
         ready: fc.boolean(),
         serving: fc.boolean(),
         terminating: fc.boolean(),
+        forZones: fc.constantFrom([], ['here'], ['there']),
       }),
       { minLength: 2, maxLength: 6 },
     ),
@@ -170,7 +182,7 @@ describe('the kernel’s elements', () => {
     );
     await history.call('poison', [10, 96, 1, 7]);
     await history.call('set', { services });
-    const addresses = names.map(([, address]) => `IPv4 addresses ${address}`).sort();
+    const addresses = names.map(([, address]) => `IPv4 cluster ${address}`).sort();
     expect(await kernelOf(HISTORY)).toEqual(addresses.filter((line) => !line.endsWith(' 10.96.1.7')));
     expect(await history.call('metric', 'fairlead_proxy_services_set_aside')).toEqual([1]);
     const [failures = 0] = await history.call<number[]>('metric', 'fairlead_proxy_sync_failures_total');
@@ -197,7 +209,7 @@ describe('the kernel’s elements', () => {
     inNamespace(HISTORY, 'nft flush map inet fairlead tcp-endpoints4');
     await history.call('set', objects('10.244.0.2'));
     const expected = [
-      'IPv4 addresses 10.96.0.1',
+      'IPv4 cluster 10.96.0.1',
       'IPv4 frontends 10.96.0.1 6 80 -> 10.244.0.2 8080',
       'IPv4 hairpins 10.244.0.2 10.244.0.2',
     ];
@@ -229,7 +241,7 @@ describe('the kernel’s elements', () => {
     await expect(history.call('set', objects('10.244.0.2'))).rejects.toThrow('Message too long');
     await history.call('set', {});
     expect(await kernelOf(HISTORY)).toEqual([
-      'IPv4 addresses 10.96.0.1',
+      'IPv4 cluster 10.96.0.1',
       'IPv4 frontends 10.96.0.1 6 80 -> 10.244.0.2 8080',
     ]);
     await history.call('breakSends', 1);
@@ -391,8 +403,8 @@ describe('the ruleset', () => {
     expect(count(ruleset, /198\.51\.\d+\.\d+ \. tcp \. 80 : 0xfa/g)).toBe(500);
     expect(count(ruleset, /10\.96\.\d+\.\d+ \. tcp \. 80 : 0xfa/g)).toBe(500);
     expect(count(ruleset, /tcp \. 30\d\d\d : 0xfa/g)).toBe(500);
-    expect(count(ruleset, /: goto pick4-tcp-2\b/g)).toBe(1000);
-    expect(count(ruleset, / : 10\.24[45]\.\d+\.\d+ \. 8080/g)).toBe(2000);
+    expect(count(ruleset, /: goto pick4-tcp-2\b/g)).toBe(500);
+    expect(count(ruleset, / : 10\.24[45]\.\d+\.\d+ \. 8080/g)).toBe(1000);
     const keys = Object.keys(many(500).services ?? {});
     await history.call('set', {
       services: Object.fromEntries(keys.map((key) => [key, null])),

@@ -2,12 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { EndpointSliceObject, ServicePort } from '../../src/kube/objects.ts';
-import { serviceKeyOf, usableEndpoints } from '../../src/proxy/endpoints.ts';
+import { endpointLists, serviceKeyOf } from '../../src/proxy/endpoints.ts';
 import { type EndpointText, slice } from './objects.ts';
 
 const WEB: ServicePort = { name: 'web', port: 80, protocol: 'TCP' };
 const PORTS = [{ name: 'web', port: 8080, protocol: 'TCP' }] as const;
-const usable = (...slices: EndpointSliceObject[]) => usableEndpoints(slices, WEB, 'IPv4', 'node');
+const lists = (...slices: EndpointSliceObject[]) =>
+  endpointLists(slices, WEB, 'IPv4', { node: 'node', zone: 'z1' });
+const usable = (...slices: EndpointSliceObject[]) => lists(...slices).cluster;
 const addresses = (...endpoints: EndpointText[]) =>
   usable(slice('web', endpoints, PORTS)).map(({ address }) => address);
 
@@ -74,7 +76,7 @@ describe('usable endpoints', () => {
       { ...slice('web', [], PORTS), endpoints: null },
     ];
     expect(usable(...odd)).toEqual([]);
-    expect(usableEndpoints(odd, WEB, 'IPv6', 'node')).toHaveLength(1);
+    expect(endpointLists(odd, WEB, 'IPv6', { node: 'node', zone: undefined }).cluster).toHaveLength(1);
   });
 
   it('do not depend on the order of slices and endpoints', () => {

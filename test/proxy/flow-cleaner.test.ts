@@ -11,7 +11,7 @@ import { service, slice } from './objects.ts';
 const DNS = serviceTable(
   service('dns', { clusterIPs: ['10.96.0.1', 'fd00:96::1'], ports: [{ port: 53, protocol: 'UDP' }] }),
   [slice('dns', [{ address: '10.244.0.1' }], [{ port: 53, protocol: 'UDP' }])],
-  'node',
+  { node: 'node', zone: undefined },
 );
 
 it('what could not be cleaned is for the next time, and then no more', async () => {

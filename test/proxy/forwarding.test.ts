@@ -5,6 +5,7 @@ import { Child } from './child.ts';
 import type { Question, Reply, Transport } from './host-process.ts';
 import { CLIENT, makeNetwork, type Network, NODE, POD } from './network.ts';
 import { type EndpointText, type Objects, service, slice } from './objects.ts';
+import type { NodeText } from './proxy-process.ts';
 
 const PORT = 8080;
 const FAMILIES = [
@@ -21,7 +22,7 @@ const present = { services: new Set<string>(), slices: new Set<string>() };
 beforeAll(async () => {
   network = makeNetwork();
   proxy = new Child(network.namespaceOf('node'), 'proxy-process.ts');
-  await proxy.call('start');
+  await proxy.call('start', { addresses: NODE } satisfies NodeText);
   const { a, b, c, client, node } = network.hosts;
   await Promise.all(
     TRANSPORTS.flatMap((transport) => [
@@ -230,18 +231,6 @@ describe.each(CASES)('$transport over $family', ({ transport, v, cluster, balanc
     expect(await ask('node', other, cluster)).toMatchObject({ name: 'b' });
     await given(transport, { clusterIPs: [cluster] }, [pod('a', v)]);
     expect(await ask('node', other, cluster)).toEqual({ error: 'ECONNREFUSED' });
-  });
-
-  it('serves Services that ask for the Local policies or for affinity as with Cluster and without', async () => {
-    const spec = {
-      ...loadBalancer,
-      externalTrafficPolicy: 'Local',
-      internalTrafficPolicy: 'Local',
-      sessionAffinity: 'ClientIP',
-    } as const;
-    await given(transport, spec, [pod('c', v)], { ingress: [{ ip: balanced }] });
-    expect(await ask('client', transport, balanced)).toEqual({ name: 'c', source: NODE[v] });
-    expect(await ask('a', transport, cluster)).toEqual({ name: 'c', source: POD.a[v] });
   });
 
   it('leaves an address to the load balancer whose mode is Proxy', async () => {

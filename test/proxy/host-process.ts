@@ -11,6 +11,8 @@ export interface Question {
   readonly port: number;
   /** UDP: the source port; absent: any. */
   readonly from?: number;
+  /** Milliseconds to wait for an answer; absent: as long as it can take at all. */
+  readonly patience?: number;
 }
 
 /** Who answered and whom they saw, or the error's code. */
@@ -65,11 +67,11 @@ async function serve(name: string, transport: Transport, port: number): Promise<
   }
 }
 
-function ask({ transport, address, port, from }: Question): Promise<Reply> {
+function ask({ transport, address, port, from, patience = DEADLINE }: Question): Promise<Reply> {
   return new Promise((resolve) => {
     const reply = (text: string) => end(JSON.parse(text));
     const onError = (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message });
-    const timeout = setTimeout(() => end({ error: 'no answer' }), DEADLINE);
+    const timeout = setTimeout(() => end({ error: 'no answer' }), patience);
     let close: () => void;
     const end = (value: Reply) => {
       clearTimeout(timeout);

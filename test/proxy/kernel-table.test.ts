@@ -9,7 +9,7 @@ import { acknowledgement, done } from '../netlink/answers.ts';
 
 const GETSETELEM = 0x0a0d;
 const BATCH_BEGIN = 0x10;
-const ELEMENT = { set: 'addresses4', key: '\x0a\0\0\x01', wanted: { kind: 'none' } } as const;
+const ELEMENT = { set: 'cluster4', key: '\x0a\0\0\x01', wanted: { kind: 'none' } } as const;
 
 /** A kernel without elements; `batch` answers each transaction, given the sequence number of its last message. */
 function kernel(batch: (last: number) => readonly Uint8Array[]) {
@@ -20,7 +20,11 @@ function kernel(batch: (last: number) => readonly Uint8Array[]) {
     return [done(first?.sequence ?? 0)];
   });
   const sent = () => recorder.datagrams.map((datagram) => parseMessages(datagram)[0]?.type);
-  return { recorder, sent, table: new KernelTable({ open: recorder.open, clock: systemClock }) };
+  return {
+    recorder,
+    sent,
+    table: new KernelTable({ open: recorder.open, clock: systemClock, onForeignChange: () => {} }),
+  };
 }
 
 describe('a kernel table', () => {
@@ -62,6 +66,7 @@ describe('a kernel table', () => {
     const { recorder, sent } = kernel(() => []);
     const table = new KernelTable({
       clock: systemClock,
+      onForeignChange: () => {},
       open(options) {
         const socket = recorder.open(options);
         return {

@@ -45,6 +45,8 @@ export interface EndpointText {
   readonly ready?: boolean;
   readonly serving?: boolean;
   readonly terminating?: boolean;
+  readonly forZones?: readonly string[];
+  readonly forNodes?: readonly string[];
 }
 
 /** A slice of the Service called `of`; the family is that of the first endpoint, IPv4 without any. */
@@ -56,10 +58,14 @@ export function slice(
   return {
     metadata: { name: `${of}-slice`, namespace: 'default', labels: { 'kubernetes.io/service-name': of } },
     addressType: endpoints[0]?.address.includes(':') ? 'IPv6' : 'IPv4',
-    endpoints: endpoints.map(({ address, node = 'node', ...conditions }) => ({
+    endpoints: endpoints.map(({ address, node = 'node', forZones = [], forNodes = [], ...conditions }) => ({
       addresses: [address],
       nodeName: node,
       conditions,
+      hints: {
+        forZones: forZones.map((name) => ({ name })),
+        forNodes: forNodes.map((name) => ({ name })),
+      },
     })),
     ports,
   };

@@ -2,8 +2,12 @@
 import { Registry } from 'prom-client';
 import { systemClock } from '../../src/clock/clock.ts';
 import { ip } from '../../src/net/address.ts';
+import { parsePrefix, type Range } from '../../src/net/range.ts';
 import { createLogger } from '../../src/observe/logger.ts';
+import { HealthChecks } from '../../src/proxy/health-checks.ts';
+import { removeKubeProxyRules } from '../../src/proxy/kube-proxy-rules.ts';
 import { proxyMetrics } from '../../src/proxy/metrics.ts';
+import { nodeView } from '../../src/proxy/node.ts';
 import { ServiceProxy } from '../../src/proxy/service-proxy.ts';
 import type { OpenNetlinkSocket } from '../../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../../src/sockets/open-netlink-socket.ts';
@@ -38,24 +42,92 @@ function poisoned(datagram: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** What the node is, in texts. */
+export interface NodeText {
+  readonly addresses?: readonly string[];
+  readonly zone?: string;
+  readonly podCidrs?: readonly string[];
+  readonly masqueradeAll?: boolean;
+  readonly serviceCidrs?: readonly string[];
+}
+
+const log = createLogger({ component: 'proxy', level: 'silent' });
+const refusals: string[] = [];
+/** Changes that others made, and whether they are put right at once, as the agent does. */
+let foreign = 0;
+let repairing = false;
+/** One after the other, as the agent's. */
+let last = Promise.resolve();
+function sync(): Promise<void> {
+  last = last.catch(() => {}).then(() => proxy.sync());
+  return last;
+}
+const podInterface = process.env.POD_INTERFACE;
 const proxy = new ServiceProxy({
   open,
   nodeName: 'node',
   clock: systemClock,
-  log: createLogger({ component: 'proxy', level: 'silent' }),
+  log,
   metrics: proxyMetrics(registry),
+  healthChecks: new HealthChecks({
+    clock: systemClock,
+    log,
+    healthy: () => true,
+    onRefused: (key) => refusals.push(key),
+  }),
+  onForeignChange() {
+    foreign++;
+    if (repairing) sync().catch(() => {}); // a test sees that it was not done
+  },
+  podInterface: podInterface
+    ? { name: podInterface.replace('*', ''), prefix: podInterface.endsWith('*') }
+    : undefined,
 });
 
+function ranges(texts: readonly string[]): Range[] {
+  return texts.flatMap((text) => {
+    const read = parsePrefix(text);
+    return read.kind === 'parsed' ? [read.value] : [];
+  });
+}
+
+function setNode({
+  addresses = [],
+  zone,
+  podCidrs = [],
+  masqueradeAll = false,
+  serviceCidrs = [],
+}: NodeText): void {
+  const node = {
+    metadata: { name: 'node', labels: zone ? { 'topology.kubernetes.io/zone': zone } : {} },
+    status: { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) },
+  };
+  const detection = podInterface
+    ? ({ kind: 'interface', pods: { name: podInterface, prefix: false } } as const)
+    : ({ kind: 'cluster-cidr', ranges: ranges(podCidrs) } as const);
+  proxy.setNode(
+    nodeView(node, [], { detection, masqueradeAll, nodePortAddresses: { primary: true, ranges: [] } }),
+  );
+  proxy.setServiceCidrs(ranges(serviceCidrs));
+}
+
 answerCalls({
-  start: () => proxy.start(),
+  async start(node: NodeText = {}) {
+    setNode(node);
+    await proxy.start();
+  },
   /** Changes objects, undefined ones go, and brings the kernel up to date. */
   async set({ services = {}, slices = {} }: Objects) {
     for (const [key, service] of Object.entries(services)) proxy.setService(key, service ?? undefined);
     for (const [key, slice] of Object.entries(slices)) proxy.setEndpointSlice(key, slice ?? undefined);
     const began = performance.now();
-    await proxy.sync();
+    await sync();
     await proxy.cleanFlows();
     return performance.now() - began;
+  },
+  async node(node: NodeText) {
+    setNode(node);
+    await sync();
   },
   serves: (address: string) => proxy.serves(ip(address)),
   poison(bytes: readonly number[]) {
@@ -64,6 +136,11 @@ answerCalls({
   breakSends(count: number) {
     broken = count;
   },
+  removeKubeProxyRules,
+  repairAtOnce() {
+    repairing = true;
+  },
+  foreignChanges: () => foreign,
   /** Without `nft` from now on, or with it again. */
   hideCommands(hidden: boolean) {
     process.env.PATH = hidden ? '' : path;
@@ -71,5 +148,7 @@ answerCalls({
   async metric(name: string) {
     return (await registry.getSingleMetric(name)?.get())?.values.map(({ value }) => value);
   },
+  /** The Services whose health check port could not be served. */
+  refusals: () => refusals,
   close: () => proxy.close(),
 });

@@ -29,7 +29,7 @@ function table(pods: readonly string[], protocol: 'UDP' | 'TCP' = 'UDP', port = 
         [{ port: 5353, protocol }],
       ),
     ],
-    'node',
+    { node: 'node', zone: undefined },
   );
 }
 

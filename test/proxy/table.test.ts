@@ -9,7 +9,7 @@ const tableOf = (object: ServiceObject | undefined, ...slices: Parameters<typeof
   serviceTable(
     object,
     slices.flatMap((each) => [...each]),
-    'node',
+    { node: 'node', zone: undefined },
   );
 
 describe('a forwarding table', () => {
@@ -44,13 +44,13 @@ describe('a forwarding table', () => {
       ['default/web:dns/UDP/IPv6', 'IPv6', 30053],
     ]);
     expect(table.ports[0]?.frontends).toEqual([
-      { address: '10.96.0.1', external: false },
-      { address: '198.51.100.1', external: true },
-      { address: '203.0.113.1', external: true },
+      { address: '10.96.0.1', external: false, sources: undefined },
+      { address: '198.51.100.1', external: true, sources: undefined },
+      { address: '203.0.113.1', external: true, sources: undefined },
     ]);
     expect(table.ports[1]?.frontends).toEqual([
-      { address: 'fd00:96::1', external: false },
-      { address: '2001:db8::1', external: true },
+      { address: 'fd00:96::1', external: false, sources: undefined },
+      { address: '2001:db8::1', external: true, sources: undefined },
     ]);
   });
 
@@ -63,12 +63,12 @@ describe('a forwarding table', () => {
     } as const;
     const status = { ingress: [{ ip: '198.51.100.1' }] };
     expect(tableOf(service('web', spec, status))).toMatchObject({
-      addresses: ['10.96.0.1', '198.51.100.1'],
+      cluster: ['10.96.0.1'],
       balanced: ['198.51.100.1'],
       pooled: ['198.51.100.1'],
     });
     expect(tableOf(service('web', spec, { ...status, pooled: false }))).toMatchObject({
-      addresses: ['10.96.0.1'],
+      cluster: ['10.96.0.1'],
       balanced: ['198.51.100.1'],
       pooled: [],
     });
@@ -95,6 +95,8 @@ describe('a forwarding table', () => {
       ports: PORTS,
     } as const;
     const table = tableOf(service('web', spec, { ingress: [{ ip: '1.2.3' }, {}] }));
-    expect(table.ports[0]?.frontends).toEqual([{ address: '10.96.0.1', external: false }]);
+    expect(table.ports[0]?.frontends).toEqual([
+      { address: '10.96.0.1', external: false, sources: undefined },
+    ]);
   });
 });

@@ -1,7 +1,7 @@
 // A proxy that is killed leaves rules that forward, and its successor, of the same version or another, goes on
 // with them without a gap.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TABLES, type TableName, VERSION_CHAIN } from '../../src/proxy/rules.ts';
+import { TABLES, type TableName, versionChain } from '../../src/proxy/rules.ts';
 import { inNamespace } from '../sockets/netns.ts';
 import { Child } from './child.ts';
 import type { Question, Reply } from './host-process.ts';
@@ -12,6 +12,7 @@ import { type Objects, service, slice } from './objects.ts';
 const CLUSTER = '10.96.0.1';
 const BALANCED = '198.51.100.1';
 const [FIRST, SECOND] = TABLES;
+const VERSION = versionChain(undefined);
 
 let network: Network;
 let node: string;
@@ -115,8 +116,8 @@ describe('a successor', () => {
     };
     await second.call('set', swapped);
     expect(await meaning()).toEqual([
-      'IPv4 addresses 10.96.0.1',
-      'IPv4 addresses 10.96.0.2',
+      'IPv4 cluster 10.96.0.1',
+      'IPv4 cluster 10.96.0.2',
       'IPv4 frontends 10.96.0.1 6 80 -> 10.244.1.3 8080',
       'IPv4 frontends 10.96.0.2 6 80 -> 10.244.1.2 8080, 10.244.2.2 8080',
       'IPv4 hairpins 10.244.1.2 10.244.1.2',
@@ -132,7 +133,7 @@ describe('a successor', () => {
       [FIRST, SECOND],
       [SECOND, FIRST],
     ] as const) {
-      inNamespace(node, `nft rename chain inet ${old} ${VERSION_CHAIN} version-0`);
+      inNamespace(node, `nft rename chain inet ${old} ${VERSION} version-0`);
       await withoutAGap(async () => {
         await proxies.at(-1)?.kill();
         const next = await startProxy();
@@ -148,7 +149,7 @@ describe('a successor', () => {
   it('of another version that dies before it is complete leaves its predecessor’s table in force', async () => {
     const first = await startProxy();
     await first.call('set', WEB);
-    inNamespace(node, `nft rename chain inet ${FIRST} ${VERSION_CHAIN} version-0`);
+    inNamespace(node, `nft rename chain inet ${FIRST} ${VERSION} version-0`);
     await withoutAGap(async () => {
       await first.kill();
       const second = await startProxy();
@@ -164,9 +165,9 @@ describe('a successor', () => {
   it('removes what a successor of another version left unfinished', async () => {
     const first = await startProxy();
     await first.call('set', WEB);
-    inNamespace(node, `nft rename chain inet ${FIRST} ${VERSION_CHAIN} version-0`);
+    inNamespace(node, `nft rename chain inet ${FIRST} ${VERSION} version-0`);
     await (await startProxy()).kill();
-    inNamespace(node, `nft rename chain inet ${FIRST} version-0 ${VERSION_CHAIN}`);
+    inNamespace(node, `nft rename chain inet ${FIRST} version-0 ${VERSION}`);
     await withoutAGap(async () => void (await startProxy()));
     expect(tables()).toEqual([`table inet ${FIRST}`]);
   });

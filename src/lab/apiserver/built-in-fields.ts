@@ -170,6 +170,11 @@ export const NODE_FIELDS = open({
   }),
 });
 
+export const SERVICE_CIDR_FIELDS = object({
+  spec: object({ cidrs: STRINGS }),
+  status: object({ conditions: list(CONDITION) }),
+});
+
 export const POD_FIELDS = open({
   spec: open({ nodeName: STRING, containers: list(open({ name: STRING })) }),
   status: open({

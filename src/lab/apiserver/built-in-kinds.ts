@@ -78,6 +78,13 @@ export function builtInKinds({ service, crd, namespace }: BuiltInStrategies): Ki
       fields: fields.ENDPOINT_SLICE_FIELDS,
       strategy: ENDPOINT_SLICE_STRATEGY,
     }),
+    kind('ServiceCIDR', {
+      group: 'networking.k8s.io',
+      namespaced: false,
+      hasStatus: true,
+      fields: fields.SERVICE_CIDR_FIELDS,
+      columns: shown([column('CIDRs', ({ spec }) => (spec?.cidrs ?? []).join(','))]),
+    }),
     kind('Event', {
       shortNames: ['ev'],
       createsOnUpdate: true,

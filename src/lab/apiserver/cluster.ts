@@ -1,6 +1,6 @@
 // All that the server holds: the objects, the kinds that it serves, and how the end of one takes others along.
 import type { Clock } from '../../clock/clock.ts';
-import type { Range } from '../../net/range.ts';
+import { formatPrefix, type Range } from '../../net/range.ts';
 import { builtInKinds } from './built-in-kinds.ts';
 import { crdStrategy } from './crd-strategy.ts';
 import { type Kind, resourceId } from './kinds.ts';
@@ -48,6 +48,10 @@ export class Cluster {
     this.#namespaces = namespaces;
     for (const name of SYSTEM_NAMESPACES)
       this.registry.create(namespaces, undefined, { metadata: { name } }, SERVER_WRITES);
+    const cidrs = this.find({ group: 'networking.k8s.io', version: 'v1', plural: 'servicecidrs' });
+    if (!cidrs) throw new Error('the built-in kinds lack ServiceCIDR');
+    const spec = { cidrs: servicePrefixes.map(formatPrefix) };
+    this.registry.create(cidrs, undefined, { metadata: { name: 'kubernetes' }, spec }, SERVER_WRITES);
     this.storage.subscribe(({ type, object: { metadata } }) => {
       const { namespace } = metadata;
       if (type === 'DELETED' && namespace !== undefined) this.registry.finishNamespace(namespaces, namespace);

@@ -1,0 +1,92 @@
+// The agent's flags for forwarding, under kube-proxy's names and with its meanings.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parsePrefix, type Range } from '../net/range.ts';
+import type { LocalDetection, TrafficOptions } from '../proxy/node.ts';
+import { boolean } from './conntrack-options.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface ForwardingFlags {
+  readonly clusterCidr: readonly Range[];
+  readonly detectLocalMode: (typeof MODES)[number];
+  readonly podBridgeInterface?: string;
+  readonly podInterfaceNamePrefix?: string;
+  readonly masqueradeAll: boolean;
+  readonly nodeportAddresses: TrafficOptions['nodePortAddresses'];
+}
+
+const MODES = ['ClusterCIDR', 'NodeCIDR', 'BridgeInterface', 'InterfaceNamePrefix'] as const;
+
+export function addForwardingFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--detect-local-mode <mode>', 'how pods are told from clients outside the cluster')
+        .choices(MODES)
+        .default('ClusterCIDR'),
+    )
+    .option('--cluster-cidr <prefixes>', 'addresses of all pods (mode ClusterCIDR)', prefixes, [])
+    .option('--pod-bridge-interface <name>', 'the bridge that pods are behind (mode BridgeInterface)')
+    .option('--pod-interface-name-prefix <text>', 'how pods’ interfaces begin (mode InterfaceNamePrefix)')
+    .option(
+      '--masquerade-all [true|false]',
+      'masquerade everything that goes to a cluster address',
+      boolean,
+      false,
+    )
+    .option(
+      '--nodeport-addresses <list>',
+      'addresses that serve node ports: "primary", prefixes, or both',
+      nodePortAddresses,
+      { primary: true, ranges: [] },
+    );
+}
+
+/** Throws UsageError for flags that do not fit together. */
+export function trafficOptions(flags: ForwardingFlags): TrafficOptions {
+  const { masqueradeAll, nodeportAddresses } = flags;
+  return { detection: detectionOf(flags), masqueradeAll, nodePortAddresses: nodeportAddresses };
+}
+
+function detectionOf(flags: ForwardingFlags): LocalDetection {
+  const { detectLocalMode, clusterCidr, podBridgeInterface, podInterfaceNamePrefix } = flags;
+  switch (detectLocalMode) {
+    case 'ClusterCIDR':
+      return { kind: 'cluster-cidr', ranges: clusterCidr };
+    case 'NodeCIDR':
+      return { kind: 'node-cidr' };
+    case 'BridgeInterface':
+      return {
+        kind: 'interface',
+        pods: { name: needed('--pod-bridge-interface', podBridgeInterface), prefix: false },
+      };
+    case 'InterfaceNamePrefix':
+      return {
+        kind: 'interface',
+        pods: { name: needed('--pod-interface-name-prefix', podInterfaceNamePrefix), prefix: true },
+      };
+  }
+}
+
+/** Linux: an interface's name has at most 15 bytes, and neither blanks nor slashes; quotes and stars mean more to nft. */
+function needed(flag: string, name: string | undefined): string {
+  if (name === undefined)
+    throw new UsageError(`--detect-local-mode needs ${flag}; add it, or choose another mode`);
+  if (!/^[^\s/"*]{1,15}$/.test(name))
+    throw new UsageError(
+      `${flag}: "${name}" is no name of an interface; write 1 to 15 characters, such as cni0`,
+    );
+  return name;
+}
+
+function prefixes(text: string): Range[] {
+  return text.split(',').map((part) => {
+    const read = parsePrefix(part.trim());
+    if (read.kind === 'malformed') throw new InvalidArgumentError(`"${part.trim()}" ${read.problem}.`);
+    return read.value;
+  });
+}
+
+function nodePortAddresses(text: string): TrafficOptions['nodePortAddresses'] {
+  const parts = text.split(',').map((part) => part.trim());
+  const rest = parts.filter((part) => part !== 'primary');
+  return { primary: rest.length < parts.length, ranges: rest.length > 0 ? prefixes(rest.join()) : [] };
+}
