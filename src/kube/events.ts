@@ -1,4 +1,5 @@
 // Events on an object (events.k8s.io/v1), for people who run `kubectl describe`.
+import { randomInt } from 'node:crypto';
 import type { Clock } from '../clock/clock.ts';
 import type { Logger } from '../observe/logger.ts';
 import { isDenied } from './denials.ts';
@@ -36,7 +37,8 @@ export class EventRecorder {
   readonly #last = new Map<string, string>();
   readonly #waiting = new Set<KubeObject>();
   #writers = 0;
-  #count = 0;
+  /** From a start of its own: two processes may tell of one object in the same millisecond. */
+  #count = randomInt(2 ** 32);
 
   /** `component`: which of our processes writes; `instance`: on which host. */
   constructor(options: {
@@ -66,7 +68,7 @@ export class EventRecorder {
     this.#last.set(id, print);
     trim(this.#last, REMEMBERED);
     const now = this.#clock.wallTime();
-    const suffix = `${now.getTime().toString(16)}${(this.#count++).toString(16).padStart(4, '0')}`;
+    const suffix = `${now.getTime().toString(16)}${(this.#count++ % 2 ** 32).toString(16).padStart(8, '0')}`;
     const event = {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',

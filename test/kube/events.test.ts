@@ -41,6 +41,12 @@ function recorder(answer: (event: Written) => Promise<unknown> = async () => {})
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('an event', () => {
+  it('has a name of its own, also where two processes tell of one object in the same millisecond', () => {
+    const [one, other] = [recorder(), recorder()];
+    for (const { events } of [one, other]) events.record(service('web'), allocated);
+    expect(one.written[0]?.metadata.name).not.toBe(other.written[0]?.metadata.name);
+  });
+
   it('is accepted by the API server, on namespaced and on cluster-scoped objects', async () => {
     const { api, close } = await startTestServer();
     const logs: LogLine[] = [];
