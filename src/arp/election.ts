@@ -34,6 +34,8 @@ export function electOwner(
   announced: AnnouncedAddress,
   advertisements: readonly Advertisement[],
   nodes: readonly CandidateNode[],
+  /** Who has the address now: keeps it unless another node is preferred. */
+  incumbent?: string,
 ): Election {
   const losers = new Map<string, string>();
   const selecting = advertisements.filter((advertisement) => selectsPool(advertisement, announced.pool));
@@ -47,7 +49,10 @@ export function electOwner(
     else standing.push({ node, ...verdict });
   }
   const ranked = standing
-    .map((each) => ({ ...each, rank: rank(each.node.name, announced.address) }))
+    .map((each) => ({
+      ...each,
+      rank: each.node.name === incumbent ? -1 : rank(each.node.name, announced.address),
+    }))
     .sort((a, b) => b.score - a.score || a.rank - b.rank || (a.node.name < b.node.name ? -1 : 1));
   const [winner, ...rest] = ranked;
   for (const { node, score } of rest) {

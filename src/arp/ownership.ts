@@ -36,10 +36,17 @@ export function ownedAddresses(
   advertisements: readonly Advertisement[],
   nodes: readonly CandidateNode[],
   nodeName: string,
+  /** What this node has now: it keeps that unless another node is preferred, so that nothing moves back to a node that returns. */
+  has: (address: Ip) => boolean = () => false,
 ): Map<Ip, InterfaceChoice> {
   const owned = new Map<Ip, InterfaceChoice>();
   for (const each of announced) {
-    const { owner, interfaces } = electOwner(each, advertisements, nodes);
+    const { owner, interfaces } = electOwner(
+      each,
+      advertisements,
+      nodes,
+      has(each.address) ? nodeName : undefined,
+    );
     if (owner === nodeName) owned.set(each.address, interfaces);
   }
   return owned;

@@ -14,12 +14,12 @@ import { systemClock } from '../clock/clock.ts';
 import type { KubeObject, NodeObject, ServiceObject } from '../kube/objects.ts';
 import { ENDPOINT_SLICES, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
 import { onSpecChange } from '../kube/spec-changes.ts';
-import { NodeReadiness } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { conflictTeller } from './agent-conflicts.ts';
+import { Leases, type WithoutQuorum } from './agent-leases.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface AnnouncingOptions {
@@ -28,6 +28,9 @@ export interface AnnouncingOptions {
   readonly excludeInterfaces: RegExp;
   readonly onConflict: ConflictPolicy;
   readonly avoidCordoned: boolean;
+  readonly membershipNamespace: string;
+  readonly membershipPort: number;
+  readonly withoutQuorum: WithoutQuorum;
 }
 
 export interface AnnouncingHalf {
@@ -37,7 +40,8 @@ export interface AnnouncingHalf {
   withdraw(): void;
   /** Answers for what is ours, as far as this node `serves` it. */
   announce(serves: (address: Ip) => boolean): void;
-  close(): void;
+  /** Hands what is ours over to the other nodes, as far as they ask for it, and falls silent. */
+  close(): Promise<void>;
 }
 
 /** Rejects when the interfaces cannot be read. */
@@ -49,13 +53,28 @@ export async function startAnnouncing(
   onChange: () => void,
 ): Promise<AnnouncingHalf> {
   const { log } = agent;
+  const pools = agent.follow(IP_ADDRESS_POOLS);
+  const advertisements = agent.follow(L2_ADVERTISEMENTS);
+  const slices = agent.follow(ENDPOINT_SLICES);
+  const endpoints = new LocalEndpoints();
+  let stale = true;
+  let synced = false;
+  const onInput = () => {
+    stale = true;
+    onChange();
+  };
+  const leases = new Leases(agent, nodes.store, {
+    ...options,
+    onChange: onInput,
+    onRenewed: () => announcer.renew(),
+  });
   const announcer = new Announcer({
     open: openAnsweringSocket,
     clock: systemClock,
     random: Math.random,
     log,
     metrics: arpMetrics(agent.registry),
-    right: { holds: () => true, until: () => Number.POSITIVE_INFINITY },
+    right: leases.right,
     excluded: options.excludeInterfaces,
     onConflict: options.onConflict,
     tellConflict: conflictTeller(agent, services, options),
@@ -67,38 +86,29 @@ export async function startAnnouncing(
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
   });
 
-  const pools = agent.follow(IP_ADDRESS_POOLS);
-  const advertisements = agent.follow(L2_ADVERTISEMENTS);
-  const slices = agent.follow(ENDPOINT_SLICES);
-  const endpoints = new LocalEndpoints();
-  let stale = true;
-  let synced = false;
-  const onInput = () => {
-    stale = true;
-    onChange();
-  };
   slices.store.subscribe((key, slice) => {
     if (endpoints.set(key, slice)) onInput();
   });
   for (const { store } of [services, nodes, advertisements]) store.subscribe(onInput);
   // How full a pool is changes with every Service, and is nothing to an agent.
   onSpecChange(pools.store, onInput);
-  Promise.all([services, nodes, pools, advertisements, slices].map((each) => each.synced)).then(() => {
-    synced = true;
-    onInput();
-    if (!nodes.store.get(options.nodeName))
-      log.warn(
-        { node: options.nodeName },
-        'there is no Node of this name (--node-name); nothing is announced',
-      );
-  });
+  Promise.all([services, nodes, pools, advertisements, slices, leases].map((each) => each.synced)).then(
+    () => {
+      synced = true;
+      onInput();
+      if (!nodes.store.get(options.nodeName))
+        log.warn(
+          { node: options.nodeName },
+          'there is no Node of this name (--node-name); nothing is announced',
+        );
+    },
+  );
 
-  const membership = new NodeReadiness(nodes.store);
   const newAddresses = new NewAddresses(systemClock);
   let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   const elect = () => {
-    if (!stale || !synced) return;
+    if (!stale || !synced || !leases.settled) return;
     stale = false;
     const wanted = announcedAddresses(
       services.store.values(),
@@ -107,12 +117,13 @@ export async function startAnnouncing(
       (service) => endpoints.nodesOf(service),
     );
     newAddresses.see(wanted.keys());
-    const candidates = candidateNodes(nodes.store.values(), membership, options);
+    const candidates = candidateNodes(nodes.store.values(), leases, options);
     owned = ownedAddresses(
       wanted.values(),
       advertisementsOf(advertisements.store.values()),
       candidates,
       options.nodeName,
+      (address) => leases.has(address),
     );
   };
   const tell = (now: ReadonlyMap<Ip, InterfaceChoice>) => {
@@ -127,15 +138,23 @@ export async function startAnnouncing(
     },
     withdraw() {
       elect();
-      const kept = [...announced].filter(([address]) => owned.has(address));
+      const kept = [...announced].filter(([address]) => owned.has(address) && leases.holds(address));
       if (kept.length < announced.size) tell(new Map(kept));
     },
     announce(serves) {
-      tell(new Map([...owned].filter(([address]) => serves(address))));
+      const served = [...owned].filter(([address]) => serves(address));
+      // Silence first: what is not claimed any more, another node may have at once.
+      tell(new Map(served.filter(([address]) => leases.holds(address))));
+      leases.want(new Set(served.map(([address]) => address)));
     },
-    close() {
+    async close() {
+      await leases.handOver(new Set(announced.keys()), (address) => {
+        const kept = new Map(announced);
+        if (kept.delete(address)) tell(kept);
+      });
       interfaces.close();
       announcer.close();
+      await leases.close();
     },
   };
 }

@@ -5,6 +5,7 @@ import type { ConflictPolicy } from '../arp/address-checks.ts';
 import { DEFAULT_EXCLUDED } from '../arp/eligible-interfaces.ts';
 import { systemClock } from '../clock/clock.ts';
 import { NODES, SERVICES } from '../kube/resources.ts';
+import { MEMBERSHIP_PORT } from '../membership/udp.ts';
 import { type Page, serveHttp } from '../observe/http-server.ts';
 import { createLogger } from '../observe/logger.ts';
 import { applyConntrackSettings, conntrackValues } from '../proxy/conntrack-settings.ts';
@@ -12,12 +13,20 @@ import { removeKubeProxyRules } from '../proxy/kube-proxy-rules.ts';
 import { removeRules } from '../proxy/removal.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
+import type { WithoutQuorum } from './agent-leases.ts';
 import { AgentState } from './agent-state.ts';
 import { addConntrackFlags, type ConntrackFlags, conntrackSettings } from './conntrack-options.ts';
 import { addForwardingFlags, type ForwardingFlags, trafficOptions } from './forwarding-options.ts';
 import { applyKubeProxyConfig, readKubeProxyConfig } from './kube-proxy-config.ts';
 import { MachineError } from './machine-error.ts';
-import { bindAddress, type CommonOptions, processCommand } from './options.ts';
+import {
+  bindAddress,
+  type CommonOptions,
+  MEMBERSHIP_NAME,
+  ownNamespace,
+  processCommand,
+  udpPort,
+} from './options.ts';
 import { followingOnce, type Process, startProcess } from './processes.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { UsageError } from './usage-error.ts';
@@ -31,6 +40,9 @@ interface AgentOptions extends CommonOptions, ForwardingFlags, ConntrackFlags {
   readonly excludeInterfaces: RegExp;
   readonly onConflict: ConflictPolicy;
   readonly avoidCordoned: boolean;
+  readonly membershipNamespace: string;
+  readonly membershipPort: number;
+  readonly withoutQuorum: WithoutQuorum;
   readonly metricsBindAddress: string;
   readonly healthzBindAddress: string;
 }
@@ -64,6 +76,20 @@ export function agentCommand(): Command {
         .default('withhold'),
     )
     .option('--avoid-cordoned', 'no address is announced from a cordoned node, as while it is drained', false)
+    .option(
+      '--membership-namespace <name>',
+      `of the ConfigMap and the Secret ${MEMBERSHIP_NAME}`,
+      ownNamespace(),
+    )
+    .option('--membership-port <port>', 'UDP, the same on every node', udpPort, MEMBERSHIP_PORT)
+    .addOption(
+      new Option(
+        '--without-quorum <what>',
+        'while a majority of the voters is not heard: fall silent, or announce by Node readiness',
+      )
+        .choices(['wait', 'announce'])
+        .default('wait'),
+    )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez, /readyz', bindAddress, '0.0.0.0:10256');
   addConntrackFlags(addForwardingFlags(command));
@@ -150,7 +176,7 @@ async function runAgent(
     }
     await changes.next();
   }
-  announcing?.close();
+  await announcing?.close();
   forwarding?.close();
   await agent.stopped();
 }

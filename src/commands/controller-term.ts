@@ -20,6 +20,7 @@ import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
+import { keepMembership, type MembershipPlace } from './controller-membership.ts';
 import type { Process } from './processes.ts';
 
 /** What the pages show of a term. */
@@ -30,7 +31,12 @@ export interface TermState {
 
 export async function runTerm(
   process: Process,
-  { classes, metrics, state }: { classes: ServiceClasses; metrics: ReconcilerMetrics; state: TermState },
+  {
+    classes,
+    metrics,
+    state,
+    place,
+  }: { classes: ServiceClasses; metrics: ReconcilerMetrics; state: TermState; place: MembershipPlace },
   { signal, mayWrite }: Term,
 ): Promise<void> {
   const { log } = process;
@@ -41,6 +47,8 @@ export async function runTerm(
   const reservations = process.follow(ADDRESS_RESERVATIONS, signal);
   const nodes = process.follow(NODES, signal);
   const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
+
+  const membership = keepMembership(process, api, place, signal);
 
   const queue = new MemoryQueue({ clock: systemClock, random: Math.random });
   const provider = new L2Provider(auditTrail(log, metrics));
@@ -68,7 +76,7 @@ export async function runTerm(
   // Nor is there anything reserved where the kind is missing.
   const whole = [services.synced, namespaces.synced, nodes.synced, pools.synced, reservations.settled];
   await Promise.race([stop, Promise.all(whole)]);
-  if (signal.aborted) return;
+  if (signal.aborted) return membership;
   Object.assign(state, { synced: true, queue });
   log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
   config.start(signal);
@@ -80,5 +88,6 @@ export async function runTerm(
     metrics.poolAssigned.reset();
     metrics.poolAvailable.reset();
     metrics.poolWaiting.reset();
+    await membership;
   }
 }

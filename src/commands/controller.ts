@@ -2,18 +2,27 @@
 import type { Command } from 'commander';
 import { systemClock } from '../clock/clock.ts';
 import { leaderMetric } from '../kube/metrics.ts';
+import { MEMBERSHIP_PORT, WITNESS_PORT } from '../membership/udp.ts';
 import { serveHttp } from '../observe/http-server.ts';
 import { NO_KEYS, type QueueView } from '../queue/work-queue.ts';
 import { reconcilerMetrics } from '../reconciler/metrics.ts';
 import { cleanUp } from './controller-cleanup.ts';
+import type { MembershipPlace } from './controller-membership.ts';
 import { runTerm, type TermState } from './controller-term.ts';
 import { addLeaderOptions, type LeaderOptions, leaderElection, leaseTimes } from './leader-options.ts';
-import { bindAddress, type CommonOptions, processCommand } from './options.ts';
+import {
+  bindAddress,
+  type CommonOptions,
+  MEMBERSHIP_NAME,
+  ownNamespace,
+  processCommand,
+  udpPort,
+} from './options.ts';
 import { type Process, startProcess } from './processes.ts';
 import { queuePages } from './queue-pages.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 
-interface ControllerOptions extends CommonOptions, LeaderOptions {
+interface ControllerOptions extends CommonOptions, LeaderOptions, MembershipPlace {
   readonly metricsBindAddress: string;
   readonly cleanup: boolean;
 }
@@ -26,6 +35,18 @@ export function controllerCommand(): Command {
     'gives Services addresses and writes their status (Deployment)',
   )
     .option('--metrics-bind-address <host:port>', '/metrics, /healthz, /livez', bindAddress, '0.0.0.0:9120')
+    .option(
+      '--membership-namespace <name>',
+      `of the ConfigMap and the Secret ${MEMBERSHIP_NAME}`,
+      ownNamespace(),
+    )
+    .option('--membership-port <port>', 'UDP, of the agents', udpPort, MEMBERSHIP_PORT)
+    .option(
+      '--witness-port <port>',
+      'UDP, where this controller votes among few agents',
+      udpPort,
+      WITNESS_PORT,
+    )
     .option('--cleanup', 'let go of every Service, leaving the addresses in their statuses, and end', false);
   return addLeaderOptions(command).action((options: ControllerOptions) => {
     leaseTimes(options);
@@ -46,7 +67,7 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
   const metrics = reconcilerMetrics(process.registry, async () => state.queue?.view() ?? NO_QUEUE);
   leaderMetric(process.registry, leads);
   servePages(process, options, { state, leads }, signal);
-  await alone((term) => runTerm(process, { classes, metrics, state }, term));
+  await alone((term) => runTerm(process, { classes, metrics, state, place: options }, term));
   await process.stopped();
 }
 

@@ -1,11 +1,10 @@
 // The flags of leader election, with client-go's names and meaning, and the election that they make.
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import { systemClock } from '../clock/clock.ts';
 import { LeaderElection, type LeaseTimes } from '../kube/leader-election.ts';
-import { duration } from './options.ts';
+import { duration, ownNamespace } from './options.ts';
 import type { Process } from './processes.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -18,7 +17,6 @@ export interface LeaderOptions {
   readonly leaderElectResourceNamespace: string;
 }
 
-const POD_NAMESPACE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 /** client-go's (tools/leaderelection, JitterFactor): a leader needs the time for one try at the least. */
 const TRY_FACTOR = 1.2;
 
@@ -31,10 +29,6 @@ export function addLeaderOptions(command: Command): Command {
     .option('--leader-elect-retry-period <duration>', 'between two tries', duration, 2_000)
     .option('--leader-elect-resource-name <name>', 'of the Lease', 'fairlead-controller')
     .option('--leader-elect-resource-namespace <name>', 'of the Lease', ownNamespace());
-}
-
-function ownNamespace(): string {
-  return existsSync(POD_NAMESPACE) ? readFileSync(POD_NAMESPACE, 'utf8').trim() : 'kube-system';
 }
 
 /** Throws UsageError where the times do not fit each other. */

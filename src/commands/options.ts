@@ -1,4 +1,5 @@
 // Flags that both processes share, with defaults that work, and their validation.
+import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 
 /** Of every command that looks at a cluster. */
@@ -44,6 +45,22 @@ export function duration(text: string): number {
     throw new InvalidArgumentError('Write a number and a unit, such as 15s or 1m30s.');
   // The pattern lets no other unit through.
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * UNITS[unit as keyof typeof UNITS], 0);
+}
+
+const POD_NAMESPACE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+
+/** That of the Pod that this process is in; outside of one, kube-system. */
+export function ownNamespace(): string {
+  return existsSync(POD_NAMESPACE) ? readFileSync(POD_NAMESPACE, 'utf8').trim() : 'kube-system';
+}
+
+/** What agents need to agree with each other: a ConfigMap with who votes, and a Secret with the key. */
+export const MEMBERSHIP_NAME = 'fairlead-membership';
+
+export function udpPort(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) < 1 || Number(text) > 65_535)
+    throw new InvalidArgumentError('Write a port from 1 to 65535.');
+  return Number(text);
 }
 
 /** `host:port`, with an IPv6 host in brackets. */

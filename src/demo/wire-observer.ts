@@ -16,7 +16,7 @@ export interface Sighting {
   readonly at: number;
 }
 
-/** Milliseconds between two questions for an address that nobody answers for yet. */
+/** Milliseconds between two questions for an address. */
 const ASK_AGAIN = 10;
 
 export class WireObserver {
@@ -63,6 +63,16 @@ export class WireObserver {
   /** Asks who has the address, as the host, until somebody answers. */
   async whoHas(address: Ipv4): Promise<Sighting> {
     const heard = this.sightings.length;
+    const stop = this.keepAsking(address);
+    try {
+      return await this.first((each) => each.address === address && each.how === 'ARP reply', heard);
+    } finally {
+      stop();
+    }
+  }
+
+  /** Asks who has the address, as the host, again and again. Returns the way to stop. */
+  keepAsking(address: Ipv4): () => void {
     const mac = macOf(this.#host);
     const request = buildArp({
       operation: 'request',
@@ -74,11 +84,7 @@ export class WireObserver {
       targetIp: address,
     });
     const asking = setInterval(() => this.#arp.send(request), ASK_AGAIN);
-    try {
-      return await this.first((each) => each.address === address && each.how === 'ARP reply', heard);
-    } finally {
-      clearInterval(asking);
-    }
+    return () => clearInterval(asking);
   }
 
   close(): void {

@@ -63,8 +63,13 @@ class Connection implements KubeApi {
 
   async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions): Promise<ListPage<T>> {
     const { signal, ...query } = options;
-    const path = pathOf(resource, {});
-    const list = await this.#json<ListBody<T>>({ method: 'GET', path, query: { ...query }, signal });
+    const path = collectionOf(resource);
+    const list = await this.#json<ListBody<T>>({
+      method: 'GET',
+      path,
+      query: { ...selected(resource), ...query },
+      signal,
+    });
     const { resourceVersion, continue: next } = list?.metadata ?? {};
     if (resourceVersion === undefined)
       throw new KubeError(0, 'NoList', `GET ${path}: the answer is no list; is this the API server?`);
@@ -76,11 +81,11 @@ class Connection implements KubeApi {
     options: WatchOptions,
   ): AsyncIterable<WatchEvent<T>> {
     const { signal, ...rest } = options;
-    const query = { ...rest, watch: true, allowWatchBookmarks: true };
+    const query = { ...selected(resource), ...rest, watch: true, allowWatchBookmarks: true };
     const overdue = AbortSignal.timeout(options.timeoutSeconds * 1000 + this.#limits.watchGrace);
     const response = await this.#send({
       method: 'GET',
-      path: pathOf(resource, {}),
+      path: collectionOf(resource),
       query,
       signal: AbortSignal.any([signal, overdue]),
     });
@@ -227,4 +232,12 @@ function probePeer(socket: Socket): void {
 function dropIdle(agent: Agent): void {
   for (const sockets of Object.values(agent.freeSockets))
     for (const socket of sockets ?? []) socket.destroy();
+}
+
+function collectionOf({ only, ...resource }: Resource): string {
+  return pathOf(resource, only ? { namespace: only.namespace } : {});
+}
+
+function selected({ only }: Resource): { readonly fieldSelector?: string } {
+  return only ? { fieldSelector: `metadata.name=${only.name}` } : {};
 }

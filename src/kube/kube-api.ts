@@ -9,6 +9,8 @@ export interface Resource<T extends KubeObject = KubeObject> {
   readonly plural: string;
   readonly kind: string;
   readonly namespaced: boolean;
+  /** Lists and watches see this object alone, which an account may then be given access to by name. */
+  readonly only?: NamespacedName;
   /** Only carries the type; never set. */
   readonly shape?: T;
 }
@@ -16,6 +18,15 @@ export interface Resource<T extends KubeObject = KubeObject> {
 export interface ObjectName {
   readonly name: string;
   readonly namespace?: string;
+}
+
+export interface NamespacedName extends ObjectName {
+  readonly namespace: string;
+}
+
+/** The resource with one object of it alone. */
+export function only<T extends KubeObject>(resource: Resource<T>, name: NamespacedName): Resource<T> {
+  return { ...resource, only: name };
 }
 
 export interface ListOptions {

@@ -120,3 +120,12 @@ export interface ServiceCidrObject extends KubeObject {
 }
 
 export interface NamespaceObject extends KubeObject {}
+
+export interface ConfigMapObject extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface SecretObject extends KubeObject {
+  /** In base64. */
+  readonly data?: Readonly<Record<string, string>>;
+}

@@ -2,9 +2,11 @@
 import type { Resource } from './kube-api.ts';
 import type { LeaseObject } from './lease.ts';
 import type {
+  ConfigMapObject,
   EndpointSliceObject,
   NamespaceObject,
   NodeObject,
+  SecretObject,
   ServiceCidrObject,
   ServiceObject,
 } from './objects.ts';
@@ -88,4 +90,20 @@ export const ADDRESS_RESERVATIONS: Resource = {
   plural: 'addressreservations',
   kind: 'AddressReservation',
   namespaced: false,
+};
+
+export const CONFIG_MAPS: Resource<ConfigMapObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'configmaps',
+  kind: 'ConfigMap',
+  namespaced: true,
+};
+
+export const SECRETS: Resource<SecretObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'secrets',
+  kind: 'Secret',
+  namespaced: true,
 };

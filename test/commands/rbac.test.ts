@@ -34,7 +34,7 @@ function followed(command: string): string[] {
   const folder = join(ROOT, 'src/commands');
   const files = readdirSync(folder).filter((file) => file.startsWith(command));
   const text = files.map((file) => readFileSync(join(folder, file), 'utf8')).join('\n');
-  const names = new Set([...text.matchAll(/\.follow\((\w+)[,)]/g)].map(([, name]) => name ?? ''));
+  const names = new Set([...text.matchAll(/\.follow\((?:only\()?(\w+)[,)]/g)].map(([, name]) => name ?? ''));
   return [...names].flatMap((name) => {
     const { group, plural } = RESOURCES.get(name) ?? {};
     return [`list ${group}/${plural}`, `watch ${group}/${plural}`];
@@ -46,9 +46,12 @@ it('the agent may read what it follows, and write events alone', () => {
   expect(granted('agent.yaml')).toEqual([...followed('agent'), 'create events.k8s.io/events'].toSorted());
 });
 
-it('the controller may read what it follows, and write status, events and its lease alone', () => {
+it('the controller may read what it follows, and write status, events, its lease and membership alone', () => {
   const writes = [
+    'create /configmaps',
+    'create /secrets',
     'create events.k8s.io/events',
+    'patch /configmaps',
     'patch /services/status',
     'patch fairlead.dev/addressreservations/status',
     'patch fairlead.dev/ipaddresspools/status',

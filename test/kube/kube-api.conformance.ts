@@ -1,6 +1,6 @@
 // What every KubeApi does, whatever stands behind it: one suite for each server that we claim to speak to.
 import { expect, it } from 'vitest';
-import { type KubeApi, KubeError, type WatchEvent } from '../../src/kube/kube-api.ts';
+import { type KubeApi, KubeError, only, type WatchEvent } from '../../src/kube/kube-api.ts';
 import type { KubeObject, ServiceObject } from '../../src/kube/objects.ts';
 import { NAMESPACES, SERVICES } from '../../src/kube/resources.ts';
 
@@ -48,6 +48,21 @@ export function describeKubeApi(api: () => KubeApi): void {
     expect(await api().get(SERVICES, name)).toEqual(patched);
     await api().delete(SERVICES, name);
     expect((await failure(api().get(SERVICES, name))).status).toBe(404);
+  });
+
+  it('lists and watches one object alone, which is how an account may be given it by name', async () => {
+    const [mine, other] = [service('mine'), service('other')];
+    for (const each of [mine, other]) await api().create(SERVICES, each);
+    const alone = only(SERVICES, { name: 'mine', namespace });
+    const { items, resourceVersion } = await api().list(alone, {});
+    expect(items.map(({ metadata }) => metadata.name)).toEqual(['mine']);
+    const stop = new AbortController();
+    const options = { resourceVersion, timeoutSeconds: 30, signal: stop.signal };
+    const events = api().watch(alone, options)[Symbol.asyncIterator]();
+    for (const name of ['other', 'mine']) await api().delete(SERVICES, { name, namespace });
+    const gone = await take(events);
+    expect(gone.kind === 'deleted' && gone.object.metadata.name).toBe('mine');
+    stop.abort();
   });
 
   it('applies fields for a manager, and says which manager is in the way', async () => {

@@ -7,7 +7,9 @@ import { macOf } from '../../src/lab/network.ts';
 import type { LabNode } from '../../src/lab/plan.ts';
 import { type PodAnswer, parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import type { Reply, Requester, Target } from '../../src/lab/requester.ts';
+import { within } from '../../src/lab/waiting.ts';
 import { type Ipv4, ip } from '../../src/net/address.ts';
+import type { Mac } from '../../src/net/mac.ts';
 import { addressesOf, Cluster as Objects } from '../commands/cluster.ts';
 
 const FOLDER = '/run/fairlead-test';
@@ -21,6 +23,7 @@ export class RunningLab {
   readonly wire: WireObserver;
   readonly client: Requester;
   readonly pod: Requester;
+  readonly #probes = new Map<string, Requester>();
 
   private constructor(cluster: Cluster, client: Requester, pod: Requester) {
     this.cluster = cluster;
@@ -40,7 +43,9 @@ export class RunningLab {
       cluster.startController(),
       ...plan.nodes.map((node) => cluster.startAgent(node)),
     ]);
-    return new RunningLab(cluster, client, pod);
+    const lab = new RunningLab(cluster, client, pod);
+    await Promise.all(plan.nodes.map((node) => lab.leases(node)));
+    return lab;
   }
 
   async close(): Promise<void> {
@@ -53,6 +58,46 @@ export class RunningLab {
     const node = this.cluster.plan.nodes.find((each) => each.name === name);
     if (!node) throw new Error(`the lab has no node ${name}`);
     return node;
+  }
+
+  /** Resolves once the node's agent takes part: it is heard, and hears, so that it may be given addresses. */
+  async leases({ name }: LabNode): Promise<void> {
+    const probe = this.#probes.get(name) ?? (await this.cluster.requesterIn(name));
+    this.#probes.set(name, probe);
+    const said = '\nfairlead_membership_quorum 1\n';
+    const target = http({ host: '127.0.0.1', port: 10_249, path: '/metrics' });
+    await until(
+      () => probe.ask(target),
+      (reply) => reply.kind === 'answered' && reply.text.includes(said),
+    );
+  }
+
+  /** The node that answers after `before`. */
+  async otherOwner(address: Ipv4, before: LabNode): Promise<LabNode> {
+    const mac = macOf(before);
+    const other = await within(
+      DEADLINE,
+      `another node for ${address}`,
+      this.wire.first((each) => each.address === address && each.mac !== mac, this.wire.sightings.length),
+    );
+    return this.#nodeOf(other.mac);
+  }
+
+  /** Asks for the address every 10 ms, from the first answer on; tells who answered, one after the other. */
+  async watchAnswers(address: Ipv4): Promise<{ stop(): Mac[] }> {
+    const from = this.wire.sightings.length;
+    const stop = this.wire.keepAsking(address);
+    await this.wire.first((each) => each.address === address, from);
+    return {
+      stop: () => {
+        stop();
+        const macs = this.wire.sightings
+          .slice(from)
+          .filter((each) => each.address === address)
+          .map(({ mac }) => mac);
+        return macs.filter((mac, i) => mac !== macs[i - 1]);
+      },
+    };
   }
 
   /** A dual-stack Service for the lab's pods, on TCP and UDP port 80; its addresses, IPv4 first. */
@@ -74,6 +119,10 @@ export class RunningLab {
   /** The one node that answers ARP for the address. */
   async ownerOf(address: Ipv4): Promise<LabNode> {
     const { mac } = await this.wire.whoHas(address);
+    return this.#nodeOf(mac);
+  }
+
+  #nodeOf(mac: Mac): LabNode {
     const node = this.cluster.plan.nodes.find((each) => macOf(each) === mac);
     if (!node) throw new Error(`${mac} is no node's`);
     return node;

@@ -1,13 +1,15 @@
 // The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ENDPOINT_SLICES } from '../../src/kube/resources.ts';
+import { CONFIG_MAPS, ENDPOINT_SLICES, SECRETS } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
-import { within } from '../../src/lab/waiting.ts';
+import { parseRoster } from '../../src/membership/roster.ts';
 import type { Ipv4 } from '../../src/net/address.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
-import { DEADLINE, http, RunningLab, startTraffic, until } from './running-lab.ts';
+import { http, RunningLab, startTraffic, until } from './running-lab.ts';
+
+const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 
 let lab: RunningLab;
 let web: [ipv4: Ipv4, ipv6: string];
@@ -247,65 +249,131 @@ describe('a controller that is killed', () => {
 });
 
 describe('an agent that is killed', () => {
-  it('leaves rules that forward, and its successor takes them over without a gap', async () => {
+  it('leaves rules that forward, another one answers, and its successor takes nothing back', async () => {
     const owner = await lab.ownerOf(web[0]);
     const traffic = startTraffic(lab.client, web[0]);
+    const answers = await lab.watchAnswers(web[0]);
     await lab.cluster.agents.get(owner.name)?.stop('SIGKILL');
-    await lab.answer(lab.client, { host: web[0] });
+    const other = await lab.otherOwner(web[0], owner);
     await lab.cluster.startAgent(owner);
-    expect((await lab.ownerOf(web[0])).name).toBe(owner.name);
+    await lab.leases(owner);
+    expect((await lab.ownerOf(web[0])).name).toBe(other.name);
+    expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
     const replies = await traffic.stop();
     expect(replies.length).toBeGreaterThan(0);
-    expect(replies.filter(({ kind }) => kind === 'failed')).toEqual([]);
+    // Where the address moves, the one request that is under way then may fail: the new owner does not know its flow.
+    expect(replies.filter(({ kind }) => kind === 'failed').length).toBeLessThanOrEqual(1);
   });
 
-  it('stops cleanly when it is asked to, and answers no more', async () => {
+  it('hands over when it is asked to stop, and answers no more', async () => {
     const owner = await lab.ownerOf(web[0]);
+    const traffic = startTraffic(lab.client, web[0]);
+    const answers = await lab.watchAnswers(web[0]);
     expect(await lab.cluster.agents.get(owner.name)?.stop('SIGTERM')).toEqual({ status: 0, signal: null });
-    const mac = macOf(owner);
-    const asked = lab.wire.whoHas(web[0]);
+    const other = await lab.ownerOf(web[0]);
+    expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
+    expect(other.name).not.toBe(owner.name);
+    const withdrawn = lab.logOf(`agent-${owner.name}`).filter(({ msg }) => msg === 'withdrawn');
+    expect(withdrawn.map(({ address }) => address)).toContain(web[0]);
+    expect((await traffic.stop()).filter(({ kind }) => kind === 'failed').length).toBeLessThanOrEqual(1);
     await lab.cluster.startAgent(owner);
-    expect((await within(DEADLINE, 'an answer of the successor', asked)).mac).toBe(mac);
+    await lab.leases(owner);
+  });
+
+  it('or only stopped for a while, does not answer any more when it goes on', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const answers = await lab.watchAnswers(web[0]);
+    const { child } = lab.cluster.agents.get(owner.name) ?? {};
+    child?.kill('SIGSTOP');
+    const other = await lab.otherOwner(web[0], owner);
+    child?.kill('SIGCONT');
+    // By then it has found out: it says so, and so have the others.
+    await until(
+      () => lab.logOf(`agent-${owner.name}`).filter(({ msg }) => msg === 'withdrawn').length,
+      (count) => count >= 2,
+    );
+    await lab.leases(owner);
+    expect((await lab.ownerOf(web[0])).name).toBe(other.name);
+    expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
   });
 });
 
 describe('halves that are switched off', () => {
   it('--no-announce forwards and does not answer; --no-proxy answers and leaves the rules alone', async () => {
-    const owner = await lab.ownerOf(web[0]);
-    await lab.cluster.agents.get(owner.name)?.stop();
-    await lab.cluster.startAgent(owner, ['--no-announce']);
-    const node = await lab.cluster.requesterIn(owner.name);
-    await lab.answer(node, { host: web[0] });
-    expect(lab.logOf(`agent-${owner.name}`).at(-1)?.msg).toBe('ready');
-    await lab.cluster.agents.get(owner.name)?.stop();
-    await lab.cluster.startAgent(owner, ['--no-proxy']);
-    expect((await lab.ownerOf(web[0])).name).toBe(owner.name);
-    await lab.cluster.agents.get(owner.name)?.stop();
-    await lab.cluster.startAgent(owner);
+    const node = lab.node('node-2');
+    await lab.cluster.agents.get(node.name)?.stop();
+    await lab.cluster.startAgent(node, ['--no-announce']);
+    const requester = await lab.cluster.requesterIn(node.name);
+    await lab.answer(requester, { host: web[0] });
+    expect(lab.logOf(`agent-${node.name}`).at(-1)?.msg).toBe('ready');
+    expect((await lab.ownerOf(web[0])).name).not.toBe(node.name);
+    await lab.cluster.agents.get(node.name)?.stop();
+    await lab.cluster.startAgent(node, ['--no-proxy']);
+    const annotations = { 'fairlead.dev/address-pool': 'few' };
+    await lab.objects.createService('few', { selector: { app: 'web' } }, annotations);
+    expect((await lab.ownerOf('192.0.2.150' as Ipv4)).name).toBe(node.name);
+    await lab.objects.deleteService('few');
+    await lab.cluster.agents.get(node.name)?.stop();
+    await lab.cluster.startAgent(node);
+    await lab.leases(node);
   });
 });
 
 describe('the owner of an address that goes off the LAN', () => {
   it('is followed by another node, once, and traffic goes on', async () => {
     const owner = await lab.ownerOf(web[0]);
+    const answers = await lab.watchAnswers(web[0]);
     cutOff(owner);
-    for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate); // what came before has been read
-    const cut = performance.now();
-    const other = await within(
-      DEADLINE,
-      'another node',
-      lab.wire.first(({ address, mac, at }) => address === web[0] && mac !== macOf(owner) && at > cut),
-    );
+    const other = await lab.otherOwner(web[0], owner);
     await until(
       () => lab.client.ask(http({ host: web[0] })),
       (reply) => reply.kind === 'answered' && parsePodAnswer(reply.text).node !== owner.name,
     );
-    const since = lab.wire.sightings.filter(({ address, at }) => address === web[0] && at > cut);
-    expect(new Set(since.map(({ mac }) => mac))).toEqual(new Set([other.mac]));
     plugIn(owner);
-    await until(
-      () => lab.ownerOf(web[0]),
-      ({ name }) => name === owner.name,
-    );
+    await lab.leases(owner);
+    expect((await lab.ownerOf(web[0])).name).toBe(other.name);
+    expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
+  });
+});
+
+describe('agents', () => {
+  const few = '192.0.2.150' as Ipv4;
+  const rosterIn = async () => {
+    const { data } = await lab.cluster.api.get(CONFIG_MAPS, MEMBERSHIP);
+    const roster = parseRoster(data?.roster ?? '');
+    return roster.kind === 'parsed' ? roster.value : undefined;
+  };
+
+  it('without a majority fall silent, and announce by Node readiness where they are told to', async () => {
+    const [one, two, three] = ['node-1', 'node-2', 'node-3'].map((name) => lab.node(name));
+    const annotations = { 'fairlead.dev/address-pool': 'few' };
+    await lab.objects.createService('few', { selector: { app: 'web' } }, annotations);
+    if (!one || !two || !three) throw new Error('the lab has no three nodes');
+    expect((await lab.ownerOf(few)).name).toBe(two.name);
+    for (const { name } of [one, three]) await lab.cluster.agents.get(name)?.stop('SIGKILL');
+    const withdrawn = () =>
+      lab.logOf('agent-node-2').filter(({ msg, address }) => msg === 'withdrawn' && address === few).length;
+    await until(withdrawn, (count) => count > 0);
+    await lab.cluster.agents.get(two.name)?.stop();
+    await lab.cluster.startAgent(two, ['--without-quorum', 'announce']);
+    expect((await lab.ownerOf(few)).name).toBe(two.name);
+  });
+
+  it('without a controller and a roster announce by Node readiness; a roster comes back with the controller', async () => {
+    const before = await rosterIn();
+    await lab.cluster.controller?.stop();
+    await Promise.all(lab.cluster.plan.nodes.map(({ name }) => lab.cluster.agents.get(name)?.stop()));
+    await lab.cluster.api.delete(CONFIG_MAPS, MEMBERSHIP);
+    await lab.cluster.api.delete(SECRETS, MEMBERSHIP);
+    await Promise.all(lab.cluster.plan.nodes.map((node) => lab.cluster.startAgent(node)));
+    expect((await lab.ownerOf(few)).name).toBe('node-2');
+    await lab.ownerOf(web[0]);
+    await lab.cluster.startController();
+    await Promise.all(lab.cluster.plan.nodes.map((node) => lab.leases(node)));
+    const after = await rosterIn();
+    expect(before?.voters.length).toBe(3);
+    expect(after?.voters.length).toBe(3);
+    expect((await lab.ownerOf(few)).name).toBe('node-2');
+    await lab.ownerOf(web[0]);
   });
 });

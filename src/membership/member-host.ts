@@ -1,0 +1,253 @@
+// Runs a member on a socket and a clock: carries what its state machine says, and tells until when addresses are held.
+import { randomBytes } from 'node:crypto';
+import type { Ip } from '../net/address.ts';
+import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
+import { Member } from './member.ts';
+import type { Body, NodeState } from './message.ts';
+import type { Roster } from './roster.ts';
+import { type Keys, open, REFUSALS, type Refusal, seal } from './seal.ts';
+import { TIMING } from './timing.ts';
+import { openUdp, type Peer, type Udp } from './udp.ts';
+import type { Outgoing } from './voter.ts';
+
+/** Milliseconds between two looks at what merely lasts longer than before. */
+const PUBLISH_EVERY = 80;
+
+export interface MessageCounts {
+  sent: number;
+  received: number;
+  lost: number;
+  readonly refused: Record<Refusal | 'replayed', number>;
+}
+
+export interface MemberHostOptions {
+  readonly id: string;
+  /** UDP. */
+  readonly port: number;
+  readonly holds: boolean;
+  readonly keys: Keys;
+  readonly deadlines: Deadlines;
+  /** Which addresses are held, each with its place among the deadlines; with the number of the wish that this follows. */
+  readonly onHeld: (version: number, held: [Ip, number][]) => void;
+  /** Deadlines of held addresses have moved on. */
+  readonly onRenewed: () => void;
+  readonly onContended: (addresses: Ip[]) => void;
+  readonly onStates: (states: [string, NodeState][], hasQuorum: boolean) => void;
+  /** The epoch of the roster that is followed now. */
+  readonly onAdopted: (epoch: number) => void;
+  /** A member answered a probe; `epoch` is of its roster. */
+  readonly onHeard: (id: string, epoch: number) => void;
+}
+
+export class MemberHost {
+  readonly counts: MessageCounts;
+  readonly #options: MemberHostOptions;
+  readonly #member: Member;
+  readonly #udp: Udp;
+  /** Where who spoke to us last spoke from. */
+  readonly #peers = new Map<string, Peer>();
+  readonly #slots = new Map<Ip, number>();
+  readonly #freeSlots: number[] = [];
+  #usedSlots = 0;
+  #keys: Keys;
+  #version = 0;
+  readonly #held = new Set<Ip>();
+  /** Wanted, and not held. */
+  readonly #waiting = new Set<Ip>();
+  #publishedAt = 0;
+  #states = '';
+  #contended = '';
+  #probe = 0n;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Rejects with the system's error where the port cannot be had. */
+  static async start(options: MemberHostOptions): Promise<MemberHost> {
+    let host: MemberHost | undefined;
+    const udp = await openUdp({
+      port: options.port,
+      onPacket: (packet, from) => host?.receive(packet, from),
+      onLost: () => host && host.counts.lost++,
+    });
+    host = new MemberHost(options, udp);
+    return host;
+  }
+
+  private constructor(options: MemberHostOptions, udp: Udp) {
+    this.#options = options;
+    this.#udp = udp;
+    this.#keys = options.keys;
+    const reasons = [...REFUSALS, 'replayed'].map((reason) => [reason, 0]);
+    this.counts = { sent: 0, received: 0, lost: 0, refused: Object.fromEntries(reasons) };
+    this.#member = new Member({
+      id: options.id,
+      holds: options.holds,
+      timing: TIMING,
+      now: monotonicNow(),
+      random: Math.random,
+      random64,
+      onReplay: () => this.counts.refused.replayed++,
+    });
+  }
+
+  get port(): number {
+    return this.#udp.port;
+  }
+
+  setKeys(keys: Keys): void {
+    this.#keys = keys;
+  }
+
+  setRoster(roster: Roster): void {
+    this.#step((now) => this.#member.setRoster(now, roster));
+  }
+
+  /** `version` comes back with what is held. Nothing may count any more on what is not among `addresses`. */
+  want(version: number, addresses: readonly Ip[]): void {
+    this.#version = version;
+    const wanted = new Set(addresses);
+    for (const [address, slot] of this.#slots) if (!wanted.has(address)) this.#free(address, slot);
+    for (const address of wanted)
+      if (!this.#slots.has(address) && !this.#allot(address)) wanted.delete(address);
+    this.#step((now) => this.#member.want(now, wanted));
+    this.#tellHeld();
+  }
+
+  leave(): void {
+    this.#step((now) => this.#member.leave(now));
+  }
+
+  /** Asks everybody there whether a member of this key listens; `onHeard` tells of answers. */
+  probe(peers: readonly (Peer & { readonly id: string })[]): void {
+    this.#probe = random64();
+    for (const { id, ...peer } of peers) this.#say(id, { kind: 'hello', nonce: this.#probe }, peer);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#udp.close();
+  }
+
+  receive(packet: Uint8Array, peer: Peer): void {
+    this.counts.received++;
+    const opened = open(packet, this.#keys, this.#options.id);
+    if (opened.kind === 'refused') {
+      this.counts.refused[opened.reason]++;
+      return;
+    }
+    const { message } = opened;
+    const { from, body } = message;
+    if (body.kind === 'welcome' && body.nonce === this.#probe) {
+      this.#options.onHeard(from, message.epoch);
+      return;
+    }
+    this.#step(
+      (now) => {
+        const out = this.#member.receive(now, message);
+        // Whoever repeats a recorded message from elsewhere is not to draw later ones there.
+        if (out.some(({ to, body: answer }) => to === from && answer.kind === 'ack'))
+          this.#peers.set(from, peer);
+        return out;
+      },
+      message.from === this.#options.id ? undefined : { id: from, peer },
+    );
+  }
+
+  #step(run: (now: number) => Outgoing[], asked?: { readonly id: string; readonly peer: Peer }): void {
+    const { epoch } = this.#member;
+    const out = run(monotonicNow());
+    if (this.#member.epoch !== epoch) this.#options.onAdopted(this.#member.epoch);
+    // Before anything leaves: nobody is to hear that an address is free while we would still answer for it.
+    this.#publish(monotonicNow());
+    for (const { to, body } of out) {
+      const peer = asked?.id === to ? asked.peer : this.#peerOf(to);
+      if (peer) this.#say(to, body, peer);
+    }
+    clearTimeout(this.#timer);
+    const publishAt = this.#options.holds ? this.#publishedAt + PUBLISH_EVERY : Number.POSITIVE_INFINITY;
+    const at = Math.min(this.#member.wakeAt(), publishAt);
+    if (at === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(
+      () => this.#step((now) => this.#member.wake(now)),
+      Math.max(1, at - monotonicNow()),
+    );
+  }
+
+  #peerOf(id: string): Peer | undefined {
+    return this.#member.roster?.voters.find((voter) => voter.id === id) ?? this.#peers.get(id);
+  }
+
+  #say(to: string, body: Body, peer: Peer): void {
+    this.counts.sent++;
+    this.#udp.send(seal({ from: this.#options.id, to, epoch: this.#member.epoch, body }, this.#keys), peer);
+  }
+
+  /** Tells what was gained at once; what lasts longer, was lost, or changed its state, now and then. */
+  #publish(now: number): void {
+    if (!this.#options.holds) return;
+    let changed = false;
+    for (const address of this.#waiting) {
+      if (this.#member.until(address) <= now) continue;
+      this.#waiting.delete(address);
+      this.#held.add(address);
+      this.#write(address);
+      changed = true;
+    }
+    if (now - this.#publishedAt >= PUBLISH_EVERY) {
+      this.#publishedAt = now;
+      for (const address of this.#held) {
+        if (this.#write(address) > now) continue;
+        this.#held.delete(address);
+        this.#waiting.add(address);
+        changed = true;
+      }
+      if (this.#held.size > 0) this.#options.onRenewed();
+      this.#tellStates(now);
+    }
+    if (changed) this.#tellHeld();
+  }
+
+  #write(address: Ip): number {
+    const until = this.#member.until(address);
+    this.#options.deadlines.set(this.#slots.get(address) ?? 0, until);
+    return until;
+  }
+
+  #tellHeld(): void {
+    const held = [...this.#held].map((address): [Ip, number] => [address, this.#slots.get(address) ?? 0]);
+    this.#options.onHeld(this.#version, held);
+  }
+
+  #tellStates(now: number): void {
+    const states = [...this.#member.states(now)].sort(([a], [b]) => (a < b ? -1 : 1));
+    const hasQuorum = this.#member.hasQuorum(now);
+    const text = `${hasQuorum} ${states.join(' ')}`;
+    if (text !== this.#states) this.#options.onStates(states, hasQuorum);
+    this.#states = text;
+    const contended = [...this.#member.contended];
+    if (contended.length > 0 && contended.join() !== this.#contended) this.#options.onContended(contended);
+    this.#contended = contended.join();
+  }
+
+  #allot(address: Ip): boolean {
+    const slot = this.#freeSlots.pop() ?? this.#usedSlots++;
+    if (slot >= MOST_ADDRESSES) {
+      this.#usedSlots = MOST_ADDRESSES;
+      return false;
+    }
+    this.#slots.set(address, slot);
+    this.#waiting.add(address);
+    return true;
+  }
+
+  #free(address: Ip, slot: number): void {
+    this.#options.deadlines.set(slot, Number.NEGATIVE_INFINITY);
+    this.#slots.delete(address);
+    this.#freeSlots.push(slot);
+    this.#held.delete(address);
+    this.#waiting.delete(address);
+  }
+}
+
+function random64(): bigint {
+  return randomBytes(8).readBigUInt64BE();
+}

@@ -1,0 +1,173 @@
+// The main thread's end of the membership thread.
+import { Worker } from 'node:worker_threads';
+import type { Ip } from '../net/address.ts';
+import { Deadlines, monotonicNow } from './deadlines.ts';
+import type { NodeState } from './message.ts';
+import type { Roster } from './roster.ts';
+import type { Keys } from './seal.ts';
+import type { Figures, Order, Report } from './thread-messages.ts';
+import type { Peer } from './udp.ts';
+
+export interface MembershipThreadOptions {
+  /** The node's name, or `witness/…`. */
+  readonly id: string;
+  /** UDP. */
+  readonly port: number;
+  /** Whether it takes part as a node; a witness only votes. */
+  readonly holds: boolean;
+  readonly keys: Keys;
+  /** Which addresses are held, who lives, or what others ask for has changed. */
+  readonly onChange: () => void;
+  /** Rights last longer than before. */
+  readonly onRenewed: () => void;
+  /** A member answered a probe; `epoch` is of its roster. */
+  readonly onHeard: (id: string, epoch: number) => void;
+  readonly onListening: (port: number) => void;
+  readonly onProblem: (message: string) => void;
+}
+
+/** Megabytes: a member needs few. */
+const RESOURCES = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
+
+export class MembershipThread {
+  readonly #options: MembershipThreadOptions;
+  readonly #worker: Worker;
+  readonly #deadlines: Deadlines;
+  /** Ahead of performance.now() is CLOCK_MONOTONIC by this much; a little more, so that rights end early. */
+  readonly #ahead: number;
+  #wanted = new Set<Ip>();
+  #version = 0;
+  #slots = new Map<Ip, number>();
+  #states: ReadonlyMap<string, NodeState> = new Map();
+  #epoch = 0;
+  #hasQuorum = false;
+  #contended: ReadonlySet<Ip> = new Set();
+  readonly #asked = new Map<number, (figures: Figures) => void>();
+
+  constructor(options: MembershipThreadOptions) {
+    this.#options = options;
+    const { id, port, holds, keys } = options;
+    const memory = Deadlines.share();
+    this.#deadlines = new Deadlines(memory);
+    const now = performance.now();
+    this.#ahead = monotonicNow() - now;
+    this.#worker = new Worker(new URL('./member-worker.ts', import.meta.url), {
+      workerData: { id, port, holds, keys, memory },
+      resourceLimits: RESOURCES,
+    });
+    this.#worker.on('message', (report: Report) => this.#take(report));
+    this.#worker.on('error', (error) => {
+      // A bug. Without heartbeats this node holds nothing; whoever supervises the process starts it anew.
+      throw error;
+    });
+  }
+
+  /** What a majority of the voters says of each node that takes part. */
+  get states(): ReadonlyMap<string, NodeState> {
+    return this.#states;
+  }
+
+  /** Of the roster that is followed; 0: none. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get hasQuorum(): boolean {
+    return this.#hasQuorum;
+  }
+
+  /** After `leave`: which of our addresses others ask for. */
+  get contended(): ReadonlySet<Ip> {
+    return this.#contended;
+  }
+
+  /** Until when the address is ours, in milliseconds of performance.now(); in the past where it is not. */
+  until(address: Ip): number {
+    const slot = this.#slots.get(address);
+    return slot === undefined ? Number.NEGATIVE_INFINITY : this.#deadlines.get(slot) - this.#ahead;
+  }
+
+  holds(address: Ip): boolean {
+    return this.until(address) > performance.now();
+  }
+
+  setKeys(keys: Keys): void {
+    this.#order({ kind: 'keys', keys });
+  }
+
+  setRoster(roster: Roster): void {
+    this.#order({ kind: 'roster', roster });
+  }
+
+  /** From now on exactly these are claimed. What is not among them must no longer be answered for: others may have it at once. */
+  want(addresses: ReadonlySet<Ip>): void {
+    if (addresses.size === this.#wanted.size && this.#wanted.isSubsetOf(addresses)) return;
+    this.#wanted = new Set(addresses);
+    for (const address of this.#slots.keys()) if (!addresses.has(address)) this.#slots.delete(address);
+    this.#order({ kind: 'want', version: ++this.#version, addresses: [...addresses] });
+  }
+
+  /** Says that this node is about to stop. */
+  leave(): void {
+    this.#order({ kind: 'leave' });
+  }
+
+  probe(peers: readonly (Peer & { readonly id: string })[]): void {
+    this.#order({ kind: 'probe', peers });
+  }
+
+  figures(): Promise<Figures> {
+    const { promise, resolve } = Promise.withResolvers<Figures>();
+    const id = this.#asked.size === 0 ? 1 : Math.max(...this.#asked.keys()) + 1;
+    this.#asked.set(id, resolve);
+    this.#order({ kind: 'figures', id });
+    return promise;
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #order(order: Order): void {
+    this.#worker.postMessage(order);
+  }
+
+  #take(report: Report): void {
+    const { onChange, onRenewed, onHeard, onListening, onProblem } = this.#options;
+    switch (report.kind) {
+      case 'listening':
+        onListening(report.port);
+        return;
+      case 'problem':
+        onProblem(report.message);
+        return;
+      case 'held':
+        // Of an earlier wish: places may have been given to others since.
+        if (report.version !== this.#version) return;
+        this.#slots = new Map(report.held);
+        onChange();
+        return;
+      case 'renewed':
+        onRenewed();
+        return;
+      case 'contended':
+        this.#contended = new Set(report.addresses);
+        onChange();
+        return;
+      case 'states':
+        this.#states = new Map(report.states);
+        this.#hasQuorum = report.hasQuorum;
+        onChange();
+        return;
+      case 'adopted':
+        this.#epoch = report.epoch;
+        return;
+      case 'heard':
+        onHeard(report.id, report.epoch);
+        return;
+      case 'figures':
+        this.#asked.get(report.id)?.(report.figures);
+        this.#asked.delete(report.id);
+    }
+  }
+}
