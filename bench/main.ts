@@ -7,6 +7,7 @@ import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
+import { failover } from './failover.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
 import { queue } from './queue.ts';
@@ -20,6 +21,7 @@ const BENCHMARKS = {
   'forwarding-changes': forwardingChanges,
   'arp-answer': arpAnswer,
   agent,
+  failover,
   cluster,
 };
 
