@@ -33,6 +33,8 @@ export interface LeasesOptions {
 const SETTLING = 500;
 /** Milliseconds without a quorum after which `announce` goes on without one. */
 const PATIENCE = 3_000;
+/** Milliseconds by which a timer may come too early: timers count in whole ones, from when the event loop last looked. */
+const EARLY = 20;
 /** Milliseconds that a clean stop waits for others to ask for what this node has. */
 const HANDOVER = 700;
 
@@ -199,6 +201,6 @@ export class Leases implements Membership {
   #turn(hasQuorum: boolean): void {
     this.#hadQuorum = hasQuorum;
     this.#turnedAt = systemClock.now();
-    systemClock.setTimer(hasQuorum ? SETTLING : PATIENCE, this.#options.onChange);
+    systemClock.setTimer((hasQuorum ? SETTLING : PATIENCE) + EARLY, this.#options.onChange);
   }
 }
