@@ -81,6 +81,9 @@ export class Holder {
   until(address: Ip): number {
     const attempt = this.#attempts.get(address);
     if (!attempt) return Number.NEGATIVE_INFINITY;
+    // What is being taken back may still count as granted here for a moment, and must not become ours by a roster
+    // that asks for fewer grants: the voters are about to give it to others.
+    if (!this.#claimed.has(address)) return attempt.heldUntil;
     // The majority-th latest bound, without garbage: this is asked for thousands of addresses many times a second.
     const latest = this.#latest.fill(Number.NEGATIVE_INFINITY);
     for (const channel of this.#channels.values()) {

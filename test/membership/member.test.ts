@@ -230,6 +230,28 @@ describe('a roster', () => {
     expect(members.of('a').roster).toEqual(rosterOf(3, 'a'));
   });
 
+  it('that asks for fewer grants gives nobody what it is taking back', () => {
+    const members = new Members(rosterOf(1, 'a', 'b'), 'a', 'b', 'c', 'd');
+    members.advance(SETTLED);
+    const parted = ({ from, to }: { from: string; to: string }) => from === to || ![from, to].includes('b');
+    members.passes = parted;
+    members.want('c', A);
+    members.advance(200);
+    // It has a's grant alone, and takes it back after a while; but a does not hear of it yet.
+    members.passes = (message) => parted(message) && (message.from !== 'c' || message.to !== 'a');
+    members.want('c', A, B);
+    members.advance(TIMING.patience - 200 + TIMING.heartbeat);
+    for (const id of ['a', 'c', 'd'])
+      members.send(id, members.of(id).setRoster(members.now, rosterOf(2, 'a')));
+    expect(members.holders(A)).toEqual([]);
+    members.passes = () => true;
+    members.want('d', A);
+    for (let i = 0; i < 200; i++) {
+      members.advance(5);
+      expect(members.holders(A).length).toBeLessThanOrEqual(1);
+    }
+  });
+
   it('of one voter makes it its own majority', () => {
     const members = new Members(rosterOf(1, 'a'), 'a');
     members.want('a', A);

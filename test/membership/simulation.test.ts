@@ -23,6 +23,10 @@ it(
   60_000 + SCHEDULES * 200,
 );
 
+it('gives nobody what is being taken back, where a roster comes that asks for fewer grants', () => {
+  expect(simulate(828_938_079).problem).toBeUndefined();
+});
+
 it('plays a seed again exactly', () => {
   expect(simulate(FIRST)).toEqual(simulate(FIRST));
 });
