@@ -62,6 +62,11 @@ const DEFAULTS = {
   drain: false,
 };
 
+/** Without the real server's remark that rules in CEL were not asked about an object that is invalid anyhow. */
+function causesOf(body: { details: { causes: { field: string }[] } }): { field: string }[] {
+  return body.details.causes.filter(({ field }) => field !== '<nil>');
+}
+
 describe('the project’s own definitions', () => {
   it('are established', async () => {
     const { body } = await raw.get(`${CRDS}/ipaddresspools.fairlead.dev`);
@@ -122,7 +127,7 @@ describe('the project’s own definitions', () => {
       }),
     );
     expect([status, body.reason, body.details.kind]).toEqual([422, 'Invalid', 'IPAddressPool']);
-    expect(body.details.causes.toSorted(byField)).toEqual([
+    expect(causesOf(body).toSorted(byField)).toEqual([
       {
         reason: 'FieldValueInvalid',
         field: 'spec.addresses',
@@ -146,7 +151,7 @@ describe('the project’s own definitions', () => {
     ]);
     const { spec: _, ...bare } = pool('bare', {});
     const missing = await raw.post(POOLS, bare);
-    expect(missing.body.details.causes).toEqual([
+    expect(causesOf(missing.body)).toEqual([
       { reason: 'FieldValueRequired', field: 'spec', message: 'Required value' },
     ]);
   });
@@ -159,7 +164,7 @@ describe('the project’s own definitions', () => {
       { type: 'Valid', status: 'Maybe', reason: 'R', message: '', lastTransitionTime: 'noon' },
     ];
     const { body } = await raw.patch(`${POOLS}/patched/status`, MERGE, { status: { conditions } });
-    const fields = body.details.causes.map((each: { field: string }) => each.field);
+    const fields = causesOf(body).map((each) => each.field);
     expect(fields.toSorted()).toEqual([
       'status.conditions[0].lastTransitionTime',
       'status.conditions[0].status',
@@ -278,7 +283,7 @@ describe('the project’s own definitions', () => {
       null,
       null,
       null,
-      '',
+      null,
       'True',
       expect.stringMatching(/^\d+s$/),
     ]);

@@ -128,6 +128,7 @@ answerCalls({
   async node(node: NodeText) {
     setNode(node);
     await sync();
+    await proxy.cleanFlows();
   },
   serves: (address: string) => proxy.serves(ip(address)),
   poison(bytes: readonly number[]) {
