@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { hasRedis, REDIS_TESTS } from './scripts/find-redis.ts';
 import { findKubernetes } from './src/lab/kubernetes-binaries.ts';
 
 /** What holds on both API servers. */
@@ -14,7 +15,12 @@ const shared = {
 } as const;
 
 const embedded = {
-  test: { ...shared, name: 'embedded', include: ['test/**/*.test.ts'], exclude: [CLUSTER] },
+  test: {
+    ...shared,
+    name: 'embedded',
+    include: ['test/**/*.test.ts'],
+    exclude: [CLUSTER, ...(hasRedis() ? [] : REDIS_TESTS)],
+  },
 };
 
 /** One process after the other shares one etcd and kube-apiserver (test/cluster/shared-kubernetes.ts). */

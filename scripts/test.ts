@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildKubernetes, findKubernetes } from '../src/lab/kubernetes-binaries.ts';
 import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
+import { hasRedis, REDIS_MISSING } from './find-redis.ts';
 
 const INSIDE = '--inside';
 
@@ -29,6 +30,7 @@ if (words.length === 0) {
   check('dead code', 'knip', []);
 }
 await provideKubernetes(words.length === 0);
+if (!hasRedis()) leaveOut(`the tests of the queue on Redis: ${REDIS_MISSING}`);
 runTests(words);
 const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
 console.log(`${tally.passed} passed, ${tally.failed} failed${skipped}`);
@@ -50,7 +52,12 @@ async function provideKubernetes(build: boolean): Promise<void> {
     return;
   }
   delete process.env.KUBEBUILDER_ASSETS;
-  say(`SKIPPED: the tests against a real API server. ${kubernetes.problem}`);
+  leaveOut(`the tests against a real API server. ${kubernetes.problem}`);
+}
+
+/** In CI nothing may be left out. */
+function leaveOut(what: string): void {
+  console.log(`fairlead: SKIPPED: ${what}`);
   if (process.env.CI) tally.failed++;
   else tally.skipped++;
 }

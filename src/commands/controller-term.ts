@@ -14,7 +14,6 @@ import {
   SERVICES,
 } from '../kube/resources.ts';
 import { L2Provider } from '../providers/l2/l2-provider.ts';
-import { MemoryQueue } from '../queue/memory-queue.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
 import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
@@ -22,6 +21,7 @@ import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
 import { keepMembership, type MembershipPlace } from './controller-membership.ts';
 import type { Process } from './processes.ts';
+import { openQueue, type QueueOptions } from './queue-option.ts';
 
 /** What the pages show of a term. */
 export interface TermState {
@@ -32,11 +32,16 @@ export interface TermState {
 export async function runTerm(
   process: Process,
   {
+    options,
     classes,
     metrics,
     state,
-    place,
-  }: { classes: ServiceClasses; metrics: ReconcilerMetrics; state: TermState; place: MembershipPlace },
+  }: {
+    options: MembershipPlace & QueueOptions;
+    classes: ServiceClasses;
+    metrics: ReconcilerMetrics;
+    state: TermState;
+  },
   { signal, mayWrite }: Term,
 ): Promise<void> {
   const { log } = process;
@@ -48,9 +53,7 @@ export async function runTerm(
   const nodes = process.follow(NODES, signal);
   const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
 
-  const membership = keepMembership(process, api, place, signal);
-
-  const queue = new MemoryQueue({ clock: systemClock, random: Math.random });
+  const membership = keepMembership(process, api, options, signal);
   const provider = new L2Provider(auditTrail(log, metrics));
   const events = new EventRecorder({ api, clock: systemClock, log, instance: hostname() });
   const shared = { api, provider, events, clock: systemClock, log, metrics };
@@ -61,6 +64,16 @@ export async function runTerm(
     advertisements: advertisements.store,
     nodes: nodes.store,
   });
+  const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
+  // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
+  // Nor is there anything reserved where the kind is missing.
+  const whole = [services.synced, namespaces.synced, nodes.synced, pools.synced, reservations.settled];
+  await Promise.race([stop, Promise.all(whole)]);
+  if (signal.aborted) return membership;
+  const opened = await openQueue(options, namespaces.store, log, signal);
+  if (!opened) return membership;
+  const { queue, close } = opened;
   const reconciler = new Reconciler({
     ...shared,
     services: services.store,
@@ -69,14 +82,6 @@ export async function runTerm(
     classes,
     onAllocation: () => config.changed(),
   });
-
-  const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
-  // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
-  // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
-  // Nor is there anything reserved where the kind is missing.
-  const whole = [services.synced, namespaces.synced, nodes.synced, pools.synced, reservations.settled];
-  await Promise.race([stop, Promise.all(whole)]);
-  if (signal.aborted) return membership;
   Object.assign(state, { synced: true, queue });
   log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
   config.start(signal);
@@ -84,6 +89,7 @@ export async function runTerm(
     await reconciler.run(signal);
   } finally {
     Object.assign(state, { synced: false, queue: undefined });
+    await close();
     // Figures on pools are the leader's to tell.
     metrics.poolAssigned.reset();
     metrics.poolAvailable.reset();

@@ -19,10 +19,11 @@ import {
   udpPort,
 } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
+import { addQueueOption, checkQueue, type QueueOptions } from './queue-option.ts';
 import { queuePages } from './queue-pages.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 
-interface ControllerOptions extends CommonOptions, LeaderOptions, MembershipPlace {
+interface ControllerOptions extends CommonOptions, LeaderOptions, MembershipPlace, QueueOptions {
   readonly metricsBindAddress: string;
   readonly cleanup: boolean;
 }
@@ -48,7 +49,7 @@ export function controllerCommand(): Command {
       WITNESS_PORT,
     )
     .option('--cleanup', 'let go of every Service, leaving the addresses in their statuses, and end', false);
-  return addLeaderOptions(command).action((options: ControllerOptions) => {
+  return addQueueOption(addLeaderOptions(command)).action((options: ControllerOptions) => {
     leaseTimes(options);
     return runUntilSignal((signal) => runController(options, signal));
   });
@@ -61,13 +62,14 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
   const alone = (work: Parameters<NonNullable<typeof election>['run']>[1]) =>
     election ? election.run(signal, work) : work({ signal, mayWrite: () => true });
   if (options.cleanup) return alone((term) => cleanUp(process, classes, term));
+  await checkQueue(options);
 
   const state: TermState = { synced: false, queue: undefined };
   const leads = () => election?.leads() ?? true;
   const metrics = reconcilerMetrics(process.registry, async () => state.queue?.view() ?? NO_QUEUE);
   leaderMetric(process.registry, leads);
   servePages(process, options, { state, leads }, signal);
-  await alone((term) => runTerm(process, { classes, metrics, state, place: options }, term));
+  await alone((term) => runTerm(process, { options, classes, metrics, state }, term));
   await process.stopped();
 }
 

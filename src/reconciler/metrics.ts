@@ -16,16 +16,18 @@ export interface ReconcilerMetrics {
 export function reconcilerMetrics(registry: Registry, view: () => Promise<QueueView>): ReconcilerMetrics {
   const registers = [registry];
   // The registry collects in the order in which metrics were made: one view serves both.
-  let seen: Promise<QueueView>;
+  let seen: Promise<QueueView | undefined>;
   new Gauge({
     name: 'fairlead_queue_depth',
     help: 'Keys in the work queue by state and account',
     labelNames: ['state', 'account'],
     registers,
     async collect() {
-      seen = view();
-      const { accounts } = await seen;
+      // A queue that does not answer has no figures; all others are there.
+      seen = view().catch(() => undefined);
+      const accounts = (await seen)?.accounts;
       this.reset();
+      if (!accounts) return;
       for (const [account, counts] of Object.entries({ '': NO_KEYS, ...accounts }))
         for (const [state, count] of Object.entries(counts)) this.set({ state, account }, count);
     },
@@ -35,7 +37,9 @@ export function reconcilerMetrics(registry: Registry, view: () => Promise<QueueV
     help: 'Age of the key that has been ready for longest',
     registers,
     async collect() {
-      this.set((await seen).oldest / 1000);
+      const oldest = (await seen)?.oldest;
+      if (oldest === undefined) this.reset();
+      else this.set(oldest / 1000);
     },
   });
   return {

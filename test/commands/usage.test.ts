@@ -55,6 +55,16 @@ it.each([
     "'--log-level <level>' argument 'loud' is invalid. Write one of trace, debug, info, warn, error.",
   ],
   [
+    'a queue that is none',
+    ['controller', '--queue', 'redis://'],
+    "'--queue <memory|redis://...>' argument 'redis://' is invalid. \"\" is no host[:port]",
+  ],
+  [
+    'a queue that is none, without its password',
+    ['controller', '--queue', 'redis://me:secret@r/x'],
+    'fairlead: --queue redis://…@r/x: "/x" is no number of a database.',
+  ],
+  [
     'an address without a port',
     ['controller', '--metrics-bind-address', '0.0.0.0'],
     "'--metrics-bind-address <host:port>' argument '0.0.0.0' is invalid. Write host:port, such as",
