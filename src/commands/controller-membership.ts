@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { systemClock } from '../clock/clock.ts';
 import { type KubeApi, KubeError, type NamespacedName, only } from '../kube/kube-api.ts';
 import type { NodeObject } from '../kube/objects.ts';
-import { CONFIG_MAPS, NODES, SECRETS } from '../kube/resources.ts';
+import { CONFIG_MAPS, SECRETS } from '../kube/resources.ts';
 import { newKeyData, parseKeys } from '../membership/keys.ts';
 import { MembershipThread } from '../membership/membership-thread.ts';
 import { parseRoster, type Roster, type Voter } from '../membership/roster.ts';
@@ -11,13 +11,13 @@ import { type Heard, RosterKeeper, WITNESS } from '../membership/roster-keeper.t
 import { addressTowards } from '../membership/udp.ts';
 import { type Ip, parseIp } from '../net/address.ts';
 import { MEMBERSHIP_NAME } from './options.ts';
-import type { Process } from './processes.ts';
+import type { Followed, Process } from './processes.ts';
 
 export interface MembershipPlace {
   readonly membershipNamespace: string;
   /** UDP, of the agents. */
   readonly membershipPort: number;
-  /** UDP, of this process. */
+  /** UDP, of this process; 0: any that is free. */
   readonly witnessPort: number;
 }
 
@@ -30,10 +30,10 @@ export async function keepMembership(
   process: Process,
   api: KubeApi,
   place: MembershipPlace,
+  nodes: Followed<NodeObject>,
   signal: AbortSignal,
 ): Promise<void> {
   const { log } = process;
-  const nodes = process.follow(NODES, signal);
   const name = { namespace: place.membershipNamespace, name: MEMBERSHIP_NAME };
   const keys = process.follow(only(SECRETS, name), signal);
   const rosters = process.follow(only(CONFIG_MAPS, name), signal);
@@ -43,6 +43,7 @@ export async function keepMembership(
   const heard = new Map<string, Heard>();
   const keeper = new RosterKeeper(systemClock.now());
   let thread: MembershipThread | undefined;
+  let port: number | undefined;
   let said = '';
   while (!signal.aborted) {
     try {
@@ -50,14 +51,14 @@ export async function keepMembership(
       if (keys.store.size === 0) await createKey(api, name);
       else if (read.kind === 'malformed') throw new Error(`the Secret ${read.problem}`);
       else if (thread) thread.setKeys(read.value);
-      else thread = startThread(process, place, read.value, nodes.store, heard);
-      if (thread) {
+      else thread = startThread(process, place, read.value, nodes.store, heard, (ours) => (port = ours));
+      if (thread && port !== undefined) {
         const object = rosters.store.values().next().value;
         const roster = rosterOf(object?.data?.roster);
         if (roster) thread.setRoster(roster);
         thread.probe(agents(nodes.store.values(), place.membershipPort));
         const next = keeper.next(systemClock.now(), roster, heard, {
-          voter: await witness(nodes.store.values(), place),
+          voter: await witness(nodes.store.values(), port),
           epoch: thread.epoch,
         });
         if (next) {
@@ -82,6 +83,7 @@ function startThread(
   keys: Parameters<MembershipThread['setKeys']>[0],
   nodes: { get(name: string): NodeObject | undefined },
   heard: Map<string, Heard>,
+  onListening: (port: number) => void,
 ): MembershipThread {
   let said = false;
   return new MembershipThread({
@@ -99,7 +101,10 @@ function startThread(
       const voter = { id, host, port: membershipPort };
       heard.set(id, { at: systemClock.now(), epoch: Math.max(epoch, before), voter });
     },
-    onListening: (port) => log.info({ port }, 'talking to the agents'),
+    onListening(port) {
+      log.info({ port }, 'talking to the agents');
+      onListening(port);
+    },
     onProblem(error) {
       if (!said) log.error({ flag: '--witness-port', error }, 'cannot talk to the agents; will try again');
       said = true;
@@ -128,11 +133,11 @@ function hostOf({ status }: NodeObject): Ip | undefined {
 }
 
 /** This process as a voter: at the address from which it reaches the nodes. */
-async function witness(nodes: Iterable<NodeObject>, { witnessPort }: MembershipPlace): Promise<Voter> {
-  const [first] = agents(nodes, witnessPort);
+async function witness(nodes: Iterable<NodeObject>, port: number): Promise<Voter> {
+  const [first] = agents(nodes, port);
   const host = parseIp(await addressTowards(first?.host ?? '127.0.0.1'));
   if (host.kind === 'malformed') throw new Error(`this machine's address ${host.problem}`);
-  return { id: `${WITNESS}${hostname()}`, host: host.value, port: witnessPort };
+  return { id: `${WITNESS}${hostname()}`, host: host.value, port };
 }
 
 async function createKey(api: KubeApi, metadata: NamespacedName): Promise<void> {

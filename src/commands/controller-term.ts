@@ -53,7 +53,7 @@ export async function runTerm(
   const nodes = process.follow(NODES, signal);
   const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
 
-  const membership = keepMembership(process, api, options, signal);
+  const membership = keepMembership(process, api, options, nodes, signal);
   const provider = new L2Provider(auditTrail(log, metrics));
   const events = new EventRecorder({ api, clock: systemClock, log, instance: hostname() });
   const shared = { api, provider, events, clock: systemClock, log, metrics };

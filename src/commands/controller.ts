@@ -11,6 +11,7 @@ import type { MembershipPlace } from './controller-membership.ts';
 import { runTerm, type TermState } from './controller-term.ts';
 import { addLeaderOptions, type LeaderOptions, leaderElection, leaseTimes } from './leader-options.ts';
 import {
+  anyUdpPort,
   bindAddress,
   type CommonOptions,
   MEMBERSHIP_NAME,
@@ -44,8 +45,8 @@ export function controllerCommand(): Command {
     .option('--membership-port <port>', 'UDP, of the agents', udpPort, MEMBERSHIP_PORT)
     .option(
       '--witness-port <port>',
-      'UDP, where this controller votes among few agents',
-      udpPort,
+      'UDP, where this controller votes among few agents; 0: any that is free',
+      anyUdpPort,
       WITNESS_PORT,
     )
     .option('--cleanup', 'let go of every Service, leaving the addresses in their statuses, and end', false);

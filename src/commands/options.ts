@@ -58,8 +58,15 @@ export function ownNamespace(): string {
 export const MEMBERSHIP_NAME = 'fairlead-membership';
 
 export function udpPort(text: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) < 1 || Number(text) > 65_535)
-    throw new InvalidArgumentError('Write a port from 1 to 65535.');
+  const port = anyUdpPort(text);
+  if (port === 0) throw new InvalidArgumentError('Write a port from 1 to 65535.');
+  return port;
+}
+
+/** 0: any that is free. */
+export function anyUdpPort(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new InvalidArgumentError('Write a port from 0 (any that is free) to 65535.');
   return Number(text);
 }
 

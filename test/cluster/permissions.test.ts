@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ADDRESS_RESERVATIONS } from '../../src/kube/resources.ts';
+import { ADDRESS_RESERVATIONS, CONFIG_MAPS } from '../../src/kube/resources.ts';
 import { type Account, userOf } from '../../src/lab/accounts.ts';
+import { parseRoster } from '../../src/membership/roster.ts';
 import { Cluster, type Config, validCondition } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
@@ -27,6 +28,8 @@ interface Role {
 
 /** Granted for what does not happen here: an agent tells in an event that another host has an address of ours. */
 const SELDOM = { controller: [], agent: ['create events.k8s.io/events'] } as const;
+
+const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 
 let test: TestServer;
 let cluster: Cluster;
@@ -73,6 +76,14 @@ function grantedTo(account: Account): string[] {
   return [...new Set(names)].toSorted();
 }
 
+/** Resolves when the controller has published who votes. */
+async function roster(): Promise<void> {
+  for (;;) {
+    const map = await test.api.get(CONFIG_MAPS, MEMBERSHIP).catch(() => undefined); // not there yet
+    if (parseRoster(map?.data?.roster ?? '').kind === 'parsed') return;
+  }
+}
+
 it('uses every verb that it is granted, and is granted every verb that it uses', async () => {
   await cluster.createPool('lan', ['192.0.2.10-192.0.2.12']);
   await cluster.createAdvertisement('lan', {});
@@ -88,6 +99,11 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   await cluster.eventsOn('web', 1);
   await cluster.advertisement('lan', (each) => validCondition(each) !== undefined);
   await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 1);
+  await cluster.createNode('here', '127.0.0.1');
+  await roster();
+  const spoilt = { data: { roster: 'spoilt' } };
+  await test.api.patch(CONFIG_MAPS, MEMBERSHIP, spoilt, { type: 'merge', fieldManager: 'test' });
+  await roster();
   const read = () => test.api.get<Config>(ADDRESS_RESERVATIONS, { name: 'printer' });
   while (!validCondition(await read()));
   await cluster.deleteService('web');

@@ -21,13 +21,13 @@ export class ControllerProcess {
   readonly #listeners = new Set<() => void>();
   readonly #ended: Promise<unknown>;
 
-  /** Serves its metrics on a free port unless `args` say where. */
+  /** Takes free ports unless `args` say which. */
   constructor(kubeconfig: string, args: readonly string[] = []) {
     this.#child = spawn(
       COMMAND,
       [
         'controller',
-        ...['--kubeconfig', kubeconfig, '--metrics-bind-address', '127.0.0.1:0'],
+        ...['--kubeconfig', kubeconfig, '--metrics-bind-address', '127.0.0.1:0', '--witness-port', '0'],
         ...LEASE,
         ...RETRY,
         ...args,
