@@ -148,6 +148,7 @@ async function proxyWith(services: number, protocol: 'TCP' | 'UDP' = 'TCP'): Pro
     metrics: proxyMetrics(new Registry()),
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
     onForeignChange: () => {},
+    onComplaints: () => {},
   });
   await proxy.start();
   for (let i = 0; i < services; i++) {

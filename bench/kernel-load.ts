@@ -32,6 +32,7 @@ export async function kernelLoad(): Promise<BenchRow[]> {
     log,
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
     onForeignChange: () => {},
+    onComplaints: () => {},
     metrics: proxyMetrics(new Registry()),
   });
   const objects = Array.from({ length: SERVICES }, (_, i) => ({ service: service(i), slice: slice(i, 1) }));

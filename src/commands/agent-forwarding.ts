@@ -1,6 +1,5 @@
 // The forwarding half of an agent: the kernel's rules follow Services, EndpointSlices and this node.
 import { systemClock } from '../clock/clock.ts';
-import { EventRecorder } from '../kube/events.ts';
 import type { NodeObject, ServiceCidrObject, ServiceObject } from '../kube/objects.ts';
 import { ENDPOINT_SLICES, SERVICE_CIDRS } from '../kube/resources.ts';
 import type { Ip } from '../net/address.ts';
@@ -11,6 +10,7 @@ import { proxyMetrics } from '../proxy/metrics.ts';
 import { nodeView, type TrafficOptions } from '../proxy/node.ts';
 import { ServiceProxy } from '../proxy/service-proxy.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
+import { forwardingEvents } from './agent-forwarding-events.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface ForwardingHalf {
@@ -41,11 +41,12 @@ export async function startForwarding(
   onChange: () => void,
 ): Promise<ForwardingHalf> {
   const { log } = agent;
+  const tell = forwardingEvents(agent, services, nodes, nodeName);
   const healthChecks = new HealthChecks({
     clock: systemClock,
     log,
     healthy,
-    onRefused: healthCheckRefused(agent, services, nodeName),
+    onRefused: tell.healthCheckRefused,
   });
   const { detection } = traffic;
   const proxy = new ServiceProxy({
@@ -57,6 +58,7 @@ export async function startForwarding(
     podInterface: detection.kind === 'interface' ? detection.pods : undefined,
     healthChecks,
     onForeignChange: onChange,
+    onComplaints: tell.balancingRefused,
   });
   services.store.subscribe((key, service) => {
     proxy.setService(key, service);
@@ -121,23 +123,4 @@ function prefixesOf(cidrs: Iterable<ServiceCidrObject>): Range[] {
       return read.kind === 'parsed' ? [read.value] : [];
     }),
   );
-}
-
-/** Says on the Service that its health check port is taken. */
-function healthCheckRefused(agent: Process, services: Followed<ServiceObject>, instance: string) {
-  const events = new EventRecorder({ api: agent.api, clock: systemClock, log: agent.log, instance });
-  return (key: string, problem: string) => {
-    agent.log.error({ service: key, error: problem }, 'cannot serve a Service’s health check node port');
-    const service = services.store.get(key);
-    if (!service) return;
-    events.record(
-      { ...service, apiVersion: 'v1', kind: 'Service' },
-      {
-        type: 'Warning',
-        reason: 'FailedToStartServiceHealthcheck',
-        action: 'Listen',
-        note: `node ${instance} cannot listen on the health check port: ${problem}`,
-      },
-    );
-  };
 }

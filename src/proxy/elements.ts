@@ -5,6 +5,8 @@ import type { Protocol } from '../kube/objects.ts';
 import { type Family, familyOf, fromBigInt, fromBytes, type Ip, toBigInt, toBytes } from '../net/address.ts';
 import type { Range } from '../net/range.ts';
 import type { ElementData } from '../netlink/nftables.ts';
+import { slotsOf } from './balancing.ts';
+import { type ProtocolName, pickChain, rememberChain, stickyChain } from './chains.ts';
 import type { Endpoint } from './endpoints.ts';
 import {
   digitOf,
@@ -13,11 +15,7 @@ import {
   MARK_LOCAL,
   MARK_PREFIX,
   MOST_IDS,
-  type ProtocolName,
-  pickChain,
-  rememberChain,
   type SetName,
-  stickyChain,
 } from './rules.ts';
 import type { Frontend, PortTable, ServiceTable } from './table.ts';
 
@@ -119,16 +117,19 @@ export function sourcesIn(key: string): { readonly id: number; readonly range: R
 }
 
 function* poolElements(
-  { affinity, protocol }: PortTable,
+  { affinity, balancing, protocol }: PortTable,
   digit: 4 | 6,
   pool: number,
   endpoints: readonly Endpoint[],
 ): Iterable<SetElement> {
   const { name } = PROTOCOLS[protocol];
   const mark = hostOrder(pool);
-  for (const [i, endpoint] of endpoints.entries())
+  const slots = slotsOf(endpoints, balancing);
+  const width = slots.endpoints.length;
+  for (const [i, endpoint] of slots.endpoints.entries())
     yield element(`${name}-endpoints${digit}`, mark + hostOrder(i), value(endpointKey(endpoint)));
-  const chain = (affinity === undefined ? pickChain : stickyChain)(name, digit, endpoints.length);
+  const choice = { pick: slots.pick, width, mark: pool >>> 0 };
+  const chain = (affinity === undefined ? pickChain : stickyChain)(name, digit, choice);
   if (affinity !== undefined)
     yield element(`timeouts${digit}`, mark, { kind: 'goto', chain: rememberChain(name, digit, affinity) });
   yield element(`widths${digit}`, mark, { kind: 'goto', chain });

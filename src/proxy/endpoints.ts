@@ -1,4 +1,5 @@
 // Which endpoints serve a Service's port: read from its EndpointSlices, of any number and order.
+import { type Balancing, weightOf } from '../api/load-balancing.ts';
 import type { EndpointSliceObject, ServicePort } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
 
@@ -7,6 +8,8 @@ export interface Endpoint {
   readonly port: number;
   /** Whether it runs on this node. */
   readonly local: boolean;
+  /** Of connections, next to the others; absent: all alike. */
+  readonly weight?: number;
 }
 
 /** The endpoints of one port and family: ascending in each list, and each once. */
@@ -41,6 +44,8 @@ export function serviceKeyOf({ metadata }: EndpointSliceObject): string | undefi
 }
 
 interface Candidate extends Endpoint {
+  readonly node: string | undefined;
+  readonly inZone: string | undefined;
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
@@ -58,8 +63,15 @@ export function endpointLists(
   port: ServicePort,
   family: Family,
   place: NodePlace,
+  balancing: Balancing = { kind: 'random' },
 ): EndpointLists {
   const all = candidatesOf(slices, port, family, place.node);
+  const plain = (candidates: readonly Candidate[]) =>
+    candidates.map(({ address, port, local, node, inZone: zone }): Endpoint => {
+      const endpoint = { address, port, local };
+      if (balancing.kind !== 'weighted') return endpoint;
+      return { ...endpoint, weight: weightOf(balancing.weights, { address, node, zone }) };
+    });
   const ready = all.filter((candidate) => candidate.ready);
   const draining = all.filter(({ serving, terminating }) => serving && terminating);
   const isLocal = ({ local }: Candidate) => local;
@@ -85,10 +97,6 @@ function hinted(ready: readonly Candidate[], { node, zone }: NodePlace): readonl
   return ready;
 }
 
-function plain(candidates: readonly Candidate[]): Endpoint[] {
-  return candidates.map(({ address, port, local }) => ({ address, port, local }));
-}
-
 function candidatesOf(
   slices: Iterable<EndpointSliceObject>,
   port: ServicePort,
@@ -100,7 +108,7 @@ function candidatesOf(
     if (slice.addressType !== family) continue;
     const number = portOf(slice, port);
     if (number === undefined) continue;
-    for (const { addresses, conditions = {}, nodeName: node, hints } of slice.endpoints ?? []) {
+    for (const { addresses, conditions = {}, nodeName: node, zone, hints } of slice.endpoints ?? []) {
       const parsed = parseIp(addresses[0] ?? '');
       if (parsed.kind === 'malformed' || familyOf(parsed.value) !== family) continue;
       const { ready = true, terminating = false } = conditions;
@@ -110,6 +118,8 @@ function candidatesOf(
         address: parsed.value,
         port: number,
         local: node === nodeName || (known?.local ?? false),
+        node: node ?? known?.node,
+        inZone: zone ?? known?.inZone,
         ready: ready || (known?.ready ?? false),
         serving: (conditions.serving ?? ready) || (known?.serving ?? false),
         terminating: terminating || (known?.terminating ?? false),

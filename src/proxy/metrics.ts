@@ -7,6 +7,7 @@ export interface ProxyMetrics {
   readonly failures: Counter;
   readonly elements: Gauge;
   readonly setAside: Gauge;
+  readonly complaints: Gauge;
   readonly staleFlows: Counter;
   readonly repairs: Counter;
 }
@@ -38,6 +39,11 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
     setAside: new Gauge({
       name: 'fairlead_proxy_services_set_aside',
       help: 'Services whose rules the kernel refuses',
+      registers,
+    }),
+    complaints: new Gauge({
+      name: 'fairlead_proxy_services_with_complaints',
+      help: 'Services whose annotations ask for a way of balancing that is not done; their events say why',
       registers,
     }),
     repairs: new Counter({

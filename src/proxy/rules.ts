@@ -3,6 +3,14 @@
 import { createHash } from 'node:crypto';
 import type { Family } from '../net/address.ts';
 import { formatRange, type Range } from '../net/range.ts';
+import {
+  affinityMaps,
+  chainText,
+  clientType,
+  commonPickChains,
+  EVERY_KIND_OF_CHAIN,
+  PROTOCOLS,
+} from './chains.ts';
 
 /**
  * Our table, and the name that a successor with other rules fills its own under: both are there only from its start
@@ -26,9 +34,6 @@ export const MOST_IDS = 0x001f_ffff;
 
 /** What stays on the packet until postrouting: the bit that kube-proxy uses for the same. */
 const MASQUERADE_BIT = 0x4000;
-
-/** Chains for up to so many endpoints are there from the start; wider ones are added when they are needed. */
-const COMMON_WIDTH = 16;
 
 /** Clients that one protocol and family remember the endpoint of; past it new ones have no affinity. */
 const MOST_REMEMBERED = 1_000_000;
@@ -72,81 +77,13 @@ export function digitOf(family: Family): 4 | 6 {
   return family === 'IPv4' ? 4 : 6;
 }
 
-export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
-export type ProtocolName = (typeof PROTOCOLS)[number];
-
-/** Where the rules keep which client has which endpoint: written by the rules themselves as connections come. */
-export interface AffinityMaps {
-  readonly address: string;
-  readonly port: string;
-}
-
-export function affinityMaps(protocol: ProtocolName, digit: 4 | 6): AffinityMaps {
-  return { address: `${protocol}-affinity${digit}`, port: `${protocol}-affinity-port${digit}` };
-}
-
-/** The chain that picks one of `width` endpoints. */
-export function pickChain(protocol: ProtocolName, digit: 4 | 6, width: number): string {
-  return `pick${digit}-${protocol}-${width}`;
-}
-
-/** The chain that goes on with the endpoint that the client has, and otherwise picks one of `width`. */
-export function stickyChain(protocol: ProtocolName, digit: 4 | 6, width: number): string {
-  return `sticky${digit}-${protocol}-${width}`;
-}
-
-/** The chain that remembers which endpoint the client has, for so many seconds. */
-export function rememberChain(protocol: ProtocolName, digit: 4 | 6, seconds: number): string {
-  return `remember${digit}-${protocol}-${seconds}`;
-}
-
-/**
- * The statements that add a chain that one of the three has named; harmless where it is there. Each protocol has its
- * own maps: nft 1.0.6 adds no rule on a map already in the kernel whose ports are those of any protocol, and aborts
- * on a rule that stores an IPv6 address and a port at once, so that affinity has two maps.
- */
-export function chainText(table: TableName, chain: string): string {
-  const [, kind, digit, protocol, number] = /^([a-z]+)([46])-([a-z]+)-(\d+)$/.exec(chain) ?? [];
-  const family = digit === '4' ? 4 : 6;
-  const maps = affinityMaps(protocol as ProtocolName, family); // the functions above name no others
-  const ip = family === 4 ? 'ip' : 'ip6';
-  const client = `meta mark . ${clientText(family)}`;
-  const rules =
-    kind === 'pick'
-      ? [
-          `meta l4proto ${protocol} dnat ${ip} to meta mark . numgen random mod ${number} map @${protocol}-endpoints${digit}`,
-        ]
-      : kind === 'sticky'
-        ? [
-            `meta l4proto ${protocol} dnat ${ip} to ${client} map @${maps.address} : ${client} map @${maps.port}`,
-            `goto pick${digit}-${protocol}-${number}`,
-          ]
-        : [
-            `update @${maps.address} { ${client} timeout ${number}s : ${ip} daddr }`,
-            `meta l4proto ${protocol} update @${maps.port} { ${client} timeout ${number}s : ${protocol} dport }`,
-            'goto settled',
-          ];
-  const needed = kind === 'sticky' ? chainText(table, `pick${digit}-${protocol}-${number}`) : '';
-  return `${needed}add chain inet ${table} ${chain}
-flush chain inet ${table} ${chain}
-${rules.map((rule) => `add rule inet ${table} ${chain} ${rule}\n`).join('')}`;
-}
-
-/**
- * The client in a key of the affinity maps. nft 1.0.6 leaves too few registers for a key of a mark and a whole IPv6
- * address where a rule stores: of two clients with one hash both go to the same endpoint, which does no harm.
- */
-function clientText(digit: 4 | 6): string {
-  return digit === 4 ? 'ip saddr' : 'jhash ip6 saddr mod 4294967295 seed 0xfa';
-}
-
 const hex = (value: number) => `0x${value.toString(16).padStart(8, '0')}`;
 
 function sets(digit: 4 | 6): string {
   const ip = digit === 4 ? 'ip' : 'ip6';
   const affinity = PROTOCOLS.map((protocol) => {
     const { address, port } = affinityMaps(protocol, digit);
-    const key = `typeof meta mark . ${digit === 4 ? 'ip saddr' : 'numgen random mod 65536'}`;
+    const key = `typeof meta mark . ${clientType(digit)}`;
     const rest = `flags dynamic,timeout; size ${MOST_REMEMBERED};`;
     return `  map ${address} { ${key} : ${ip} daddr; ${rest} }
   map ${port} { ${key} : ${protocol} dport; ${rest} }
@@ -315,20 +252,9 @@ export function rangeText(table: TableName, ranges: RangeSets): string {
   ).join('');
 }
 
-/** The chains that `stagingText` makes. */
-export function commonPickChains(): string[] {
-  const widths = Array.from({ length: COMMON_WIDTH }, (_, i) => i + 1);
-  return PROTOCOLS.flatMap((protocol) =>
-    widths.flatMap((width) => [pickChain(protocol, 4, width), pickChain(protocol, 6, width)]),
-  );
-}
-
 /** An empty chain of this name says that a table is in force, and by which rules. */
 export function versionChain(pods: PodInterface | undefined): string {
-  const dynamic = [pickChain, stickyChain, rememberChain].map((name) =>
-    chainText(TABLES[0], name('tcp', 4, 1)),
-  );
-  const text = definitions(pods) + dynamic.join('');
+  const text = definitions(pods) + EVERY_KIND_OF_CHAIN.map((chain) => chainText(TABLES[0], chain)).join('');
   return `version-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }
 

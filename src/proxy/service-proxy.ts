@@ -33,6 +33,8 @@ export interface ServiceProxyOptions {
   readonly healthChecks: HealthChecks;
   /** Somebody else changed our rules: `sync` is due. */
   readonly onForeignChange: () => void;
+  /** What a Service's annotations ask for in vain, and why; again when that changes, empty when it is mended. */
+  readonly onComplaints: (serviceKey: string, complaints: readonly string[]) => void;
 }
 
 interface KnownService {
@@ -60,6 +62,8 @@ export class ServiceProxy {
   readonly #unsettled = new Map<string, readonly SetElement[]>();
   /** Services that the kernel refuses, with its words; they stay unsettled. */
   readonly #setAside = new Map<string, string>();
+  /** Services whose annotations ask for what is not done. */
+  readonly #complained = new Set<string>();
   /** The Services that a load balancer's address belongs to, as of the last sync. */
   readonly #holders = new Map<Ip, Set<string>>();
   readonly #flows: FlowCleaner;
@@ -158,6 +162,7 @@ export class ServiceProxy {
       await this.#settleRanges();
       await this.#kernel.activate();
       await this.#forgetClients();
+      await this.#kernel.removeSpareChains();
     } catch (error) {
       metrics.failures.inc();
       throw error;
@@ -212,10 +217,20 @@ export class ServiceProxy {
     for (const port of before.ports) if (!kept.has(port.key)) this.#ids.release(port.key);
     for (const list of sourceListsOf(before)) this.#sourceLists.release(list);
     this.#options.healthChecks.set(key, after.healthCheck);
+    if (before.complaints.join() !== after.complaints.join()) this.#complain(key, after.complaints);
     this.#hold(key, before.balanced, after.balanced);
     this.#flows.note(before, after);
     for (const { family } of after.ports) this.#forwarding.need(family);
     if (!known.service && known.slices.size === 0) this.#services.delete(key);
+  }
+
+  #complain(key: string, complaints: readonly string[]): void {
+    const { log, metrics, onComplaints } = this.#options;
+    if (complaints.length > 0) this.#complained.add(key);
+    else this.#complained.delete(key);
+    metrics.complaints.set(this.#complained.size);
+    if (complaints.length > 0) log.warn({ service: key, complaints }, 'a Service asks in vain');
+    onComplaints(key, complaints);
   }
 
   #noteAffinity(before: ServiceTable, after: ServiceTable): void {

@@ -11,6 +11,8 @@ export interface Question {
   readonly port: number;
   /** UDP: the source port; absent: any. */
   readonly from?: number;
+  /** The source address; absent: any. */
+  readonly source?: string;
   /** Milliseconds to wait for an answer; absent: as long as it can take at all. */
   readonly patience?: number;
 }
@@ -67,7 +69,15 @@ async function serve(name: string, transport: Transport, port: number): Promise<
   }
 }
 
-function ask({ transport, address, port, from, patience = DEADLINE }: Question): Promise<Reply> {
+/** Of UDP: a flow of an earlier question would lead this one where it went. */
+let lastPort = 20_000;
+
+function freshPort(): number {
+  lastPort = lastPort < 60_000 ? lastPort + 1 : 20_001;
+  return lastPort;
+}
+
+function ask({ transport, address, port, from, source, patience = DEADLINE }: Question): Promise<Reply> {
   return new Promise((resolve) => {
     const reply = (text: string) => end(JSON.parse(text));
     const onError = (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message });
@@ -79,7 +89,11 @@ function ask({ transport, address, port, from, patience = DEADLINE }: Question):
       resolve(value);
     };
     if (transport === 'TCP') {
-      const socket = connect({ host: address, port });
+      const socket = connect({
+        host: address,
+        port,
+        ...(source === undefined ? {} : { localAddress: source }),
+      });
       close = () => socket.destroy();
       socket.on('data', (data) => reply(data.toString())).on('error', onError);
       return;
@@ -90,7 +104,7 @@ function ask({ transport, address, port, from, patience = DEADLINE }: Question):
       socket.close();
     };
     socket.on('message', (data) => reply(data.toString())).on('error', onError);
-    socket.bind(from ?? 0, () =>
+    socket.bind(from ?? freshPort(), source, () =>
       socket.connect(port, address, (error?: Error) => {
         if (error) onError(error);
         else socket.send('?');

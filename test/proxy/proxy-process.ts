@@ -53,6 +53,7 @@ export interface NodeText {
 
 const log = createLogger({ component: 'proxy', level: 'silent' });
 const refusals: string[] = [];
+const complaints: (readonly string[])[] = [];
 /** Changes that others made, and whether they are put right at once, as the agent does. */
 let foreign = 0;
 let repairing = false;
@@ -75,6 +76,7 @@ const proxy = new ServiceProxy({
     healthy: () => true,
     onRefused: (key) => refusals.push(key),
   }),
+  onComplaints: (key, said) => complaints.push([key, ...said]),
   onForeignChange() {
     foreign++;
     if (repairing) sync().catch(() => {}); // a test sees that it was not done
@@ -151,5 +153,7 @@ answerCalls({
   },
   /** The Services whose health check port could not be served. */
   refusals: () => refusals,
+  /** The Services that asked in vain, and for what. */
+  complaints: () => complaints.splice(0),
   close: () => proxy.close(),
 });
