@@ -69,8 +69,8 @@ export function readQueueAddress(text: string): ReadAddress {
     if (value === '') return invalid(`"${name}" names no file.`);
     files[field] = value;
   }
-  if (files['ca'] && !s) return invalid('"ca" is for TLS: write rediss:// or leave it out.');
-  if (files['sentinelPasswordFile'] && kind !== 'sentinels')
+  if (files.ca && !s) return invalid('"ca" is for TLS: write rediss:// or leave it out.');
+  if (files.sentinelPasswordFile && kind !== 'sentinels')
     return invalid('"sentinel-password-file" is for redis+sentinel://.');
 
   let [username, password] = ['', ''];
@@ -81,7 +81,7 @@ export function readQueueAddress(text: string): ReadAddress {
   } catch {
     return invalid('Write a % in the password as %25.');
   }
-  if (password && files['passwordFile'])
+  if (password && files.passwordFile)
     return invalid('Give the password in the address or by password-file, not both.');
   const servers =
     kind === 'one' ? { kind, ...first } : kind === 'cluster' ? { kind, hosts } : { kind, hosts, master };
