@@ -8,6 +8,8 @@ import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { HealthChecks } from '../proxy/health-checks.ts';
 import { proxyMetrics } from '../proxy/metrics.ts';
 import { nodeView, type TrafficOptions } from '../proxy/node.ts';
+import type { Counting } from '../proxy/rules.ts';
+import { serviceMetrics } from '../proxy/service-metrics.ts';
 import { ServiceProxy } from '../proxy/service-proxy.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { forwardingEvents } from './agent-forwarding-events.ts';
@@ -29,6 +31,7 @@ export interface ForwardingHalf {
 export interface ForwardingOptions {
   readonly nodeName: string;
   readonly traffic: TrafficOptions;
+  readonly counting: Counting;
   /** Whether the rules are up to date, for load balancers that ask. */
   readonly healthy: () => boolean;
 }
@@ -37,7 +40,7 @@ export interface ForwardingOptions {
 export async function startForwarding(
   agent: Process,
   { services, nodes }: { readonly services: Followed<ServiceObject>; readonly nodes: Followed<NodeObject> },
-  { nodeName, traffic, healthy }: ForwardingOptions,
+  { nodeName, traffic, counting, healthy }: ForwardingOptions,
   onChange: () => void,
 ): Promise<ForwardingHalf> {
   const { log } = agent;
@@ -55,11 +58,16 @@ export async function startForwarding(
     clock: systemClock,
     log,
     metrics: proxyMetrics(agent.registry),
-    podInterface: detection.kind === 'interface' ? detection.pods : undefined,
+    rules: {
+      podInterface: detection.kind === 'interface' ? detection.pods : undefined,
+      masqueradeBit: traffic.masqueradeBit,
+      counting,
+    },
     healthChecks,
     onForeignChange: onChange,
     onComplaints: tell.balancingRefused,
   });
+  serviceMetrics(agent.registry, () => proxy.traffic(), log);
   services.store.subscribe((key, service) => {
     proxy.setService(key, service);
     onChange();

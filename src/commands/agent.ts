@@ -120,7 +120,12 @@ async function runAgent(
       ? startForwarding(
           agent,
           { services, nodes },
-          { nodeName: options.nodeName, traffic, healthy: () => state.works },
+          {
+            nodeName: options.nodeName,
+            traffic,
+            counting: options.serviceCounters,
+            healthy: () => state.works,
+          },
           onChange,
         )
       : undefined,

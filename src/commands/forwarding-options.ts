@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parsePrefix, type Range } from '../net/range.ts';
 import type { LocalDetection, TrafficOptions } from '../proxy/node.ts';
+import { COUNTINGS, type Counting, DEFAULT_RULES } from '../proxy/rules.ts';
 import { boolean } from './conntrack-options.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -11,6 +12,8 @@ export interface ForwardingFlags {
   readonly podBridgeInterface?: string;
   readonly podInterfaceNamePrefix?: string;
   readonly masqueradeAll: boolean;
+  readonly iptablesMasqueradeBit: number;
+  readonly serviceCounters: Counting;
   readonly nodeportAddresses: TrafficOptions['nodePortAddresses'];
 }
 
@@ -33,6 +36,17 @@ export function addForwardingFlags(command: Command): Command {
       false,
     )
     .option(
+      '--iptables-masquerade-bit <number>',
+      'the bit of the packet mark that means masquerading',
+      markBit,
+      DEFAULT_RULES.masqueradeBit,
+    )
+    .addOption(
+      new Option('--service-counters <what>', 'what is counted for each Service')
+        .choices(COUNTINGS)
+        .default(DEFAULT_RULES.counting),
+    )
+    .option(
       '--nodeport-addresses <list>',
       'addresses that serve node ports: "primary", prefixes, or both',
       nodePortAddresses,
@@ -42,8 +56,13 @@ export function addForwardingFlags(command: Command): Command {
 
 /** Throws UsageError for flags that do not fit together. */
 export function trafficOptions(flags: ForwardingFlags): TrafficOptions {
-  const { masqueradeAll, nodeportAddresses } = flags;
-  return { detection: detectionOf(flags), masqueradeAll, nodePortAddresses: nodeportAddresses };
+  const { masqueradeAll, iptablesMasqueradeBit: masqueradeBit, nodeportAddresses } = flags;
+  return {
+    detection: detectionOf(flags),
+    masqueradeAll,
+    masqueradeBit,
+    nodePortAddresses: nodeportAddresses,
+  };
 }
 
 function detectionOf(flags: ForwardingFlags): LocalDetection {
@@ -75,6 +94,12 @@ function needed(flag: string, name: string | undefined): string {
       `${flag}: "${name}" is no name of an interface; write 1 to 15 characters, such as cni0`,
     );
   return name;
+}
+
+function markBit(text: string): number {
+  if (!/^\d{1,2}$/.test(text) || Number(text) > 31)
+    throw new InvalidArgumentError('Write a number from 0 to 31.');
+  return Number(text);
 }
 
 function prefixes(text: string): Range[] {

@@ -23,8 +23,8 @@ import {
 import { runNft } from './nft-command.ts';
 import {
   activationText,
-  type PodInterface,
   type RangeSets,
+  type RuleOptions,
   rangeText,
   removalText,
   SET_NAMES,
@@ -48,8 +48,7 @@ export class RefusedError extends Error {}
 interface KernelTableOptions {
   readonly open: OpenNetlinkSocket;
   readonly clock: Clock;
-  /** Absent: pods are told from others by address. */
-  readonly podInterface?: PodInterface | undefined;
+  readonly rules: RuleOptions;
   /** Somebody else changed our table, or may have. */
   readonly onForeignChange: (change: ForeignChange) => void;
 }
@@ -74,7 +73,7 @@ export class KernelTable {
   /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: KernelTableOptions) {
     this.#options = options;
-    this.#version = versionChain(options.podInterface);
+    this.#version = versionChain(options.rules);
     this.#connection = this.#connect();
   }
 
@@ -95,7 +94,7 @@ export class KernelTable {
     this.#turnChains = new Set();
     this.#shadow = emptyShadow();
     if (!ours) {
-      await this.#command(stagingText(this.#name, this.#options.podInterface));
+      await this.#command(stagingText(this.#name, this.#options.rules));
       return 'new';
     }
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
@@ -173,6 +172,10 @@ export class KernelTable {
       }
     }
     return forgotten;
+  }
+
+  get name(): TableName {
+    return this.#name;
   }
 
   get(set: SetName, key: string): ElementData | undefined {

@@ -8,7 +8,7 @@ import type { Logger } from '../observe/logger.ts';
 import type { OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { AffinityPools } from './affinity.ts';
 import { Claims } from './claims.ts';
-import { addressElement, elementsOf, type SetElement, sourcesIn } from './elements.ts';
+import { addressElement, countedElements, elementsOf, type SetElement, sourcesIn } from './elements.ts';
 import { type NodePlace, serviceKeyOf } from './endpoints.ts';
 import { FlowCleaner } from './flow-cleaner.ts';
 import type { HealthChecks } from './health-checks.ts';
@@ -17,7 +17,8 @@ import { KernelTable, RefusedError } from './kernel-table.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { NodeView } from './node.ts';
 import { PortIds } from './port-ids.ts';
-import { type PodInterface, type RangeSets, rangeText, SET_NAMES, TABLES } from './rules.ts';
+import { type RangeSets, type RuleOptions, rangeText, SET_NAMES, TABLES } from './rules.ts';
+import { ServiceCounters, type Traffic } from './service-counters.ts';
 import { SourceLists } from './source-ranges.ts';
 import { EMPTY_TABLE, type ServiceTable, serviceTable } from './table.ts';
 import type { Difference } from './transactions.ts';
@@ -28,8 +29,7 @@ export interface ServiceProxyOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ProxyMetrics;
-  /** Absent: pods are told from others by address. */
-  readonly podInterface?: PodInterface | undefined;
+  readonly rules: RuleOptions;
   readonly healthChecks: HealthChecks;
   /** Somebody else changed our rules: `sync` is due. */
   readonly onForeignChange: () => void;
@@ -67,6 +67,7 @@ export class ServiceProxy {
   /** The Services that a load balancer's address belongs to, as of the last sync. */
   readonly #holders = new Map<Ip, Set<string>>();
   readonly #flows: FlowCleaner;
+  readonly #counters: ServiceCounters;
   readonly #forwarding: IpForwarding;
   #place: NodePlace;
   #own: readonly Ip[] = [];
@@ -93,6 +94,7 @@ export class ServiceProxy {
     });
     this.#ids = new PortIds(this.#kernel);
     this.#flows = new FlowCleaner(options);
+    this.#counters = new ServiceCounters({ ...options, table: () => this.#kernel.name });
     this.#forwarding = new IpForwarding(options.log);
   }
 
@@ -193,8 +195,14 @@ export class ServiceProxy {
     return [...(this.#holders.get(address) ?? [])].some((key) => !this.#unsettled.has(key));
   }
 
+  /** What each Service has had so far, as the kernel has counted. Rejects when the kernel cannot be asked. */
+  traffic(): Promise<ReadonlyMap<string, Traffic>> {
+    return this.#counters.read((set, key) => this.#claims.ownerOf(set, key));
+  }
+
   /** The rules stay in the kernel and forward on. */
   close(): void {
+    this.#counters.close();
     this.#options.healthChecks.close();
     this.#kernel.close();
     this.#flows.close();
@@ -211,6 +219,7 @@ export class ServiceProxy {
       port: (port) => this.#ids.idFor(port),
       sources: (list) => this.#sourceLists.idFor(list),
     });
+    elements.push(...countedElements(after, this.#options.rules.counting));
     this.#unsettle(key, this.#claims.set(key, elements));
     this.#noteAffinity(before, after);
     const kept = new Set(after.ports.map((port) => port.key));

@@ -13,6 +13,7 @@ const prefix = (text: string): Range => {
 const DEFAULTS: TrafficOptions = {
   detection: { kind: 'cluster-cidr', ranges: [] },
   masqueradeAll: false,
+  masqueradeBit: 14,
   nodePortAddresses: { primary: true, ranges: [] },
 };
 const node = (...addresses: readonly [type: string, address: string][]): NodeObject => ({
