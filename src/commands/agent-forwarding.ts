@@ -6,6 +6,7 @@ import type { Ip } from '../net/address.ts';
 import { parsePrefix, type Range } from '../net/range.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { HealthChecks } from '../proxy/health-checks.ts';
+import { LocalhostNodePorts } from '../proxy/localhost-node-ports.ts';
 import { proxyMetrics } from '../proxy/metrics.ts';
 import { nodeView, type TrafficOptions } from '../proxy/node.ts';
 import type { Counting } from '../proxy/rules.ts';
@@ -64,6 +65,9 @@ export async function startForwarding(
       counting,
     },
     healthChecks,
+    localhost: traffic.nodePortAddresses.localhost
+      ? new LocalhostNodePorts({ clock: systemClock, random: Math.random, log })
+      : undefined,
     onForeignChange: onChange,
     onComplaints: tell.balancingRefused,
   });

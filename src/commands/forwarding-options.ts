@@ -48,9 +48,9 @@ export function addForwardingFlags(command: Command): Command {
     )
     .option(
       '--nodeport-addresses <list>',
-      'addresses that serve node ports: "primary", prefixes, or both',
+      'addresses that serve node ports: "primary", "localhost", "all", prefixes',
       nodePortAddresses,
-      { primary: true, ranges: [] },
+      { primary: true, localhost: false, ranges: [] },
     );
 }
 
@@ -112,6 +112,12 @@ function prefixes(text: string): Range[] {
 
 function nodePortAddresses(text: string): TrafficOptions['nodePortAddresses'] {
   const parts = text.split(',').map((part) => part.trim());
-  const rest = parts.filter((part) => part !== 'primary');
-  return { primary: rest.length < parts.length, ranges: rest.length > 0 ? prefixes(rest.join()) : [] };
+  const words = ['primary', 'localhost', 'all'];
+  const rest = parts.filter((part) => !words.includes(part));
+  if (parts.includes('all')) rest.push('0.0.0.0/0', '::/0');
+  return {
+    primary: parts.includes('primary'),
+    localhost: parts.includes('localhost') || parts.includes('all'),
+    ranges: rest.length > 0 ? prefixes(rest.join()) : [],
+  };
 }

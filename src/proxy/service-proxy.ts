@@ -14,6 +14,7 @@ import { FlowCleaner } from './flow-cleaner.ts';
 import type { HealthChecks } from './health-checks.ts';
 import { IpForwarding } from './ip-forwarding.ts';
 import { KernelTable, RefusedError } from './kernel-table.ts';
+import type { LocalhostNodePorts } from './localhost-node-ports.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { NodeView } from './node.ts';
 import { PortIds } from './port-ids.ts';
@@ -31,6 +32,8 @@ export interface ServiceProxyOptions {
   readonly metrics: ProxyMetrics;
   readonly rules: RuleOptions;
   readonly healthChecks: HealthChecks;
+  /** Absent: node ports are not served on loopback. */
+  readonly localhost?: Pick<LocalhostNodePorts, 'set' | 'close'> | undefined;
   /** Somebody else changed our rules: `sync` is due. */
   readonly onForeignChange: () => void;
   /** What a Service's annotations ask for in vain, and why; again when that changes, empty when it is mended. */
@@ -204,6 +207,7 @@ export class ServiceProxy {
   close(): void {
     this.#counters.close();
     this.#options.healthChecks.close();
+    this.#options.localhost?.close();
     this.#kernel.close();
     this.#flows.close();
   }
@@ -226,6 +230,7 @@ export class ServiceProxy {
     for (const port of before.ports) if (!kept.has(port.key)) this.#ids.release(port.key);
     for (const list of sourceListsOf(before)) this.#sourceLists.release(list);
     this.#options.healthChecks.set(key, after.healthCheck);
+    this.#options.localhost?.set(key, after.ports);
     if (before.complaints.join() !== after.complaints.join()) this.#complain(key, after.complaints);
     this.#hold(key, before.balanced, after.balanced);
     this.#flows.note(before, after);

@@ -6,6 +6,7 @@ import { parsePrefix, type Range } from '../../src/net/range.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { HealthChecks } from '../../src/proxy/health-checks.ts';
 import { removeKubeProxyRules } from '../../src/proxy/kube-proxy-rules.ts';
+import { LocalhostNodePorts } from '../../src/proxy/localhost-node-ports.ts';
 import { proxyMetrics } from '../../src/proxy/metrics.ts';
 import { nodeView } from '../../src/proxy/node.ts';
 import { DEFAULT_RULES } from '../../src/proxy/rules.ts';
@@ -83,6 +84,9 @@ const proxy = new ServiceProxy({
     foreign++;
     if (repairing) sync().catch(() => {}); // a test sees that it was not done
   },
+  localhost: process.env.LOCALHOST
+    ? new LocalhostNodePorts({ clock: systemClock, random: Math.random, log })
+    : undefined,
   rules: {
     ...DEFAULT_RULES,
     ...(process.env.RULES ? JSON.parse(process.env.RULES) : {}), // what a test wrote
@@ -120,7 +124,7 @@ function setNode({
       detection,
       masqueradeAll,
       masqueradeBit: 14,
-      nodePortAddresses: { primary: true, ranges: [] },
+      nodePortAddresses: { primary: true, localhost: false, ranges: [] },
     }),
   );
   proxy.setServiceCidrs(ranges(serviceCidrs));

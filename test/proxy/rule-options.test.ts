@@ -1,7 +1,7 @@
 // What flags make of the rules: what is counted for each Service, and the bit that means masquerading.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Transport } from './host-process.ts';
-import { NODE } from './network.ts';
+import { CLIENT, NODE } from './network.ts';
 import { pod, Scene } from './scene.ts';
 
 const CASES = (['TCP', 'UDP'] as const).flatMap((transport) => [
@@ -78,11 +78,20 @@ describe.each(['traffic', 'connections', 'nothing'] as const)('counting %s', (co
     await given(transport, v, cluster, 'b');
     await scene.ask('client', transport, cluster);
     expect(await figures()).toMatchObject({ connections: 6 });
+  });
+
+  it('goes on after a restart', async () => {
+    await scene.clear();
+    expect(await figures()).toEqual({});
+    const ask = async () => {
+      await given('TCP', 0, '10.96.0.1', 'a');
+      await scene.ask('client', 'TCP', '10.96.0.1');
+      return (await figures()).connections;
+    };
+    await ask();
     await scene.proxy.kill();
     await scene.start(NODE_TEXT, environment);
-    await given(transport, v, cluster, 'b');
-    await scene.ask('client', transport, cluster);
-    expect(await figures()).toMatchObject({ connections: 7 });
+    expect(await ask()).toBe(counting === 'nothing' ? undefined : 2);
   });
 
   it('is forgotten with the Service', async () => {
@@ -107,4 +116,64 @@ describe.each([0, 14, 31])('masquerading by bit %d', (masqueradeBit) => {
         expect(await scene.ask(host, transport, cluster)).toEqual({ name: 'c', source: NODE[v] });
     },
   );
+});
+
+describe('node ports on loopback', () => {
+  beforeAll(() => scene.start(NODE_TEXT, { LOCALHOST: 'yes' }));
+  afterAll(async () => {
+    await scene.clear();
+    await scene.proxy.kill();
+  });
+  const LOOPBACK = ['127.0.0.1', '::1'];
+  const given = (v: 0 | 1, endpoints: Parameters<Scene['given']>[2], transport: Transport = 'TCP') =>
+    scene.given(
+      transport,
+      {
+        type: 'NodePort',
+        clusterIPs: [v === 0 ? '10.96.0.1' : 'fd00:96::1'],
+        ports: [{ port: 80, nodePort: 30080 }],
+      },
+      endpoints,
+    );
+
+  it.each([0, 1] as const)('reach endpoints of either family by both addresses (%d)', async (v) => {
+    for (const name of ['a', 'c'] as const) {
+      await given(v, [pod(name, v)]);
+      for (const address of LOOPBACK)
+        expect(await scene.ask('node', 'TCP', address, 30080)).toEqual({ name, source: NODE[v] });
+    }
+    await given(v, [pod('a', v), pod('b', v), pod('c', v)]);
+    for (const address of LOOPBACK)
+      expect(await scene.names('node', 'TCP', address, 30080)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('try another endpoint where one does not take the connection', async () => {
+    // Nobody listens on this port of the client.
+    await given(0, [pod('a', 0), { address: CLIENT[0] }]);
+    expect(await scene.names('node', 'TCP', '127.0.0.1', 30080)).toEqual(['a']);
+  });
+
+  it('reset what nobody can take, and are gone with the Service; UDP has none', async () => {
+    await given(0, [{ address: CLIENT[0] }]);
+    expect(await scene.ask('node', 'TCP', '127.0.0.1', 30080)).toEqual({ error: 'ECONNRESET' });
+    await given(0, []);
+    expect(await scene.ask('node', 'TCP', '::1', 30080)).toEqual({ error: 'ECONNRESET' });
+    await given(0, [pod('a', 0)], 'UDP');
+    for (const transport of ['TCP', 'UDP'] as const)
+      expect(await scene.ask('node', transport, '127.0.0.1', 30080)).toEqual({ error: 'ECONNREFUSED' });
+    await scene.clear();
+    expect(await scene.ask('node', 'TCP', '127.0.0.1', 30080)).toEqual({ error: 'ECONNREFUSED' });
+  });
+
+  it('leave a port to the process that has it, and hold back no other', async () => {
+    await scene.network.hosts.node.call('serve', 'other', 'TCP', 30081);
+    await scene.given(
+      'TCP',
+      { type: 'NodePort', clusterIPs: ['10.96.0.1'], ports: [{ port: 80, nodePort: 30081 }] },
+      [pod('a', 0)],
+    );
+    expect(await scene.ask('node', 'TCP', '127.0.0.1', 30081)).toMatchObject({ name: 'other' });
+    await given(0, [pod('a', 0)]);
+    expect(await scene.ask('node', 'TCP', '127.0.0.1', 30080)).toMatchObject({ name: 'a' });
+  });
 });
