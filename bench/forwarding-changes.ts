@@ -144,6 +144,7 @@ async function proxyWith(services: number, protocol: 'TCP' | 'UDP' = 'TCP'): Pro
     open: openNetlinkSocket,
     nodeName: 'node',
     rules: DEFAULT_RULES,
+    resetStaleTcp: false,
     clock: systemClock,
     log,
     metrics: proxyMetrics(new Registry()),

@@ -29,6 +29,7 @@ export async function kernelLoad(): Promise<BenchRow[]> {
     open: openNetlinkSocket,
     nodeName: 'node',
     rules: DEFAULT_RULES,
+    resetStaleTcp: false,
     clock: systemClock,
     log,
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),

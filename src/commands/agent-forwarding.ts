@@ -21,8 +21,8 @@ export interface ForwardingHalf {
   readonly synced: boolean;
   /** Brings the kernel up to date. Rejects where it refuses everything. */
   sync(): Promise<void>;
-  /** What may come after everything else: flows to endpoints that are gone. */
-  cleanFlows(): Promise<void>;
+  /** Begins what may come after everything else, and beside it: flows to endpoints that are gone. */
+  cleanFlows(): void;
   /** Whether the rules for this load balancer's address are in the kernel. */
   serves(address: Ip): boolean;
   /** The rules stay in the kernel and forward on. */
@@ -33,6 +33,7 @@ export interface ForwardingOptions {
   readonly nodeName: string;
   readonly traffic: TrafficOptions;
   readonly counting: Counting;
+  readonly resetStaleTcp: boolean;
   /** Whether the rules are up to date, for load balancers that ask. */
   readonly healthy: () => boolean;
 }
@@ -41,7 +42,7 @@ export interface ForwardingOptions {
 export async function startForwarding(
   agent: Process,
   { services, nodes }: { readonly services: Followed<ServiceObject>; readonly nodes: Followed<NodeObject> },
-  { nodeName, traffic, counting, healthy }: ForwardingOptions,
+  { nodeName, traffic, counting, resetStaleTcp, healthy }: ForwardingOptions,
   onChange: () => void,
 ): Promise<ForwardingHalf> {
   const { log } = agent;
@@ -64,6 +65,7 @@ export async function startForwarding(
       masqueradeBit: traffic.masqueradeBit,
       counting,
     },
+    resetStaleTcp,
     healthChecks,
     localhost: traffic.nodePortAddresses.localhost
       ? new LocalhostNodePorts({ clock: systemClock, random: Math.random, log })
@@ -119,7 +121,7 @@ export async function startForwarding(
       await proxy.sync();
       synced = true;
     },
-    cleanFlows: () => proxy.cleanFlows(),
+    cleanFlows: () => void proxy.cleanFlows(), // it never rejects
     serves: (address) => proxy.serves(address),
     close() {
       interfaces.close();

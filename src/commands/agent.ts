@@ -124,6 +124,7 @@ async function runAgent(
             nodeName: options.nodeName,
             traffic,
             counting: options.serviceCounters,
+            resetStaleTcp: options.resetStaleTcp,
             healthy: () => state.works,
           },
           onChange,
@@ -140,7 +141,7 @@ async function runAgent(
       announcing?.withdraw();
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
-      await forwarding?.cleanFlows();
+      forwarding?.cleanFlows();
       state.succeeded();
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
         state.ready = true;

@@ -14,6 +14,7 @@ export interface ForwardingFlags {
   readonly masqueradeAll: boolean;
   readonly iptablesMasqueradeBit: number;
   readonly serviceCounters: Counting;
+  readonly resetStaleTcp: boolean;
   readonly nodeportAddresses: TrafficOptions['nodePortAddresses'];
 }
 
@@ -46,6 +47,7 @@ export function addForwardingFlags(command: Command): Command {
         .choices(COUNTINGS)
         .default(DEFAULT_RULES.counting),
     )
+    .option('--reset-stale-tcp [true|false]', 'reset connections whose endpoint is gone', boolean, false)
     .option(
       '--nodeport-addresses <list>',
       'addresses that serve node ports: "primary", "localhost", "all", prefixes',

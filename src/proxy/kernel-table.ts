@@ -18,6 +18,7 @@ import {
   commonPickChains,
   isTurnChain,
   PROTOCOLS,
+  rulesIn,
   withNeeded,
 } from './chains.ts';
 import { runNft } from './nft-command.ts';
@@ -67,7 +68,7 @@ export class KernelTable {
   #watch: Pick<NetlinkSocket, 'close'> | undefined;
   /** Changes under way that `nft` makes for us. */
   #askedFor = 0;
-  /** The rules as nft prints them, without the chains that come with Services. */
+  /** The rules as nft prints them, without those chains that come with Services and are as they should be. */
   #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
@@ -255,7 +256,9 @@ export class KernelTable {
     const text = await runNft(['--terse', 'list', 'table', 'inet', this.#name]);
     return text
       .replace(/^table .*/, '')
-      .replace(/^\tchain (pick|sticky|remember)[46]-[\s\S]*?^\t\}$/gm, '')
+      .replace(/^\tchain ((?:pick|sticky|remember)[46]-\S+) \{\n([\s\S]*?)^\t\}$/gm, (all, chain, body) =>
+        body.split('\n').length - 1 === rulesIn(chain) ? '' : all,
+      )
       .replace(/\n+/g, '\n');
   }
 

@@ -31,6 +31,8 @@ export interface ServiceProxyOptions {
   readonly log: Logger;
   readonly metrics: ProxyMetrics;
   readonly rules: RuleOptions;
+  /** Connections of TCP whose endpoint is gone end by a reset with the client's next packet. */
+  readonly resetStaleTcp: boolean;
   readonly healthChecks: HealthChecks;
   /** Absent: node ports are not served on loopback. */
   readonly localhost?: Pick<LocalhostNodePorts, 'set' | 'close'> | undefined;
@@ -72,6 +74,8 @@ export class ServiceProxy {
   readonly #flows: FlowCleaner;
   readonly #counters: ServiceCounters;
   readonly #forwarding: IpForwarding;
+  #cleaning = Promise.resolve();
+  #closed = false;
   #place: NodePlace;
   #own: readonly Ip[] = [];
   #ranges: RangeSets = { pods: [], inside: [], 'allocated-from': [] };
@@ -181,15 +185,38 @@ export class ServiceProxy {
   }
 
   /**
-   * Deletes UDP flows to endpoints that are gone. To be called after `sync`, when nothing more urgent is to be done:
-   * looking through the kernel's table takes some 9 ms a family however few flows there are.
+   * Deletes flows to endpoints that are gone. To be called after `sync`, when nothing more urgent is to be done:
+   * looking through the kernel's table takes some 9 ms a family however few flows there are. What it needs of this
+   * process is in small pieces, and `sync` need not wait for it. Never rejects: what fails is tried with the next.
    */
-  async cleanFlows(): Promise<void> {
+  cleanFlows(): Promise<void> {
+    this.#cleaning = this.#cleaning.then(() => this.#clean());
+    return this.#cleaning;
+  }
+
+  async #clean(): Promise<void> {
     const { log, metrics } = this.#options;
     try {
-      metrics.staleFlows.inc(await this.#flows.clean());
+      const { UDP, TCP } = await this.#flows.clean();
+      metrics.staleFlows.inc({ protocol: 'UDP' }, UDP);
+      metrics.staleFlows.inc({ protocol: 'TCP' }, TCP);
     } catch (error) {
-      log.warn({ error: (error as Error).message }, 'cannot delete UDP flows to endpoints that are gone');
+      if (!this.#closed)
+        log.warn({ error: (error as Error).message }, 'cannot delete flows to endpoints that are gone');
+    }
+  }
+
+  /** Nodes that are known to be dead, whatever the API server says: their endpoints get nothing new. `sync` is due. */
+  setDeadNodes(dead: ReadonlySet<string>): void {
+    const before = this.#place.dead ?? new Set();
+    const changed = dead.symmetricDifference(before);
+    this.#place = { ...this.#place, dead };
+    if (changed.size === 0) return;
+    for (const [key, { slices }] of this.#services) {
+      const touched = [...slices.values()].some(({ endpoints }) =>
+        endpoints?.some(({ nodeName }) => nodeName !== undefined && changed.has(nodeName)),
+      );
+      if (touched) this.#dirty.add(key);
     }
   }
 
@@ -205,6 +232,7 @@ export class ServiceProxy {
 
   /** The rules stay in the kernel and forward on. */
   close(): void {
+    this.#closed = true;
     this.#counters.close();
     this.#options.healthChecks.close();
     this.#options.localhost?.close();

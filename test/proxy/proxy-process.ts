@@ -87,6 +87,7 @@ const proxy = new ServiceProxy({
   localhost: process.env.LOCALHOST
     ? new LocalhostNodePorts({ clock: systemClock, random: Math.random, log })
     : undefined,
+  resetStaleTcp: process.env.RESET_STALE_TCP !== undefined,
   rules: {
     ...DEFAULT_RULES,
     ...(process.env.RULES ? JSON.parse(process.env.RULES) : {}), // what a test wrote
@@ -146,6 +147,11 @@ answerCalls({
   },
   async node(node: NodeText) {
     setNode(node);
+    await sync();
+    await proxy.cleanFlows();
+  },
+  async deadNodes(...names: readonly string[]) {
+    proxy.setDeadNodes(new Set(names));
     await sync();
     await proxy.cleanFlows();
   },

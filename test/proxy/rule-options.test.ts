@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Transport } from './host-process.ts';
 import { CLIENT, NODE } from './network.ts';
+import { type EndpointText, service, slice } from './objects.ts';
 import { pod, Scene } from './scene.ts';
 
 const CASES = (['TCP', 'UDP'] as const).flatMap((transport) => [
@@ -176,4 +177,75 @@ describe('node ports on loopback', () => {
     await given(0, [pod('a', 0)]);
     expect(await scene.ask('node', 'TCP', '127.0.0.1', 30080)).toMatchObject({ name: 'a' });
   });
+});
+
+describe.each([true, false])('connections whose endpoint is gone, to be reset: %s', (reset) => {
+  beforeAll(async () => {
+    await scene.start(NODE_TEXT, reset ? { RESET_STALE_TCP: 'yes' } : {});
+    const { a, b, c } = scene.network.hosts;
+    // Once for both.
+    if (reset) for (const [name, host] of Object.entries({ a, b, c })) await host.call('echo', name, ECHO);
+  });
+  afterAll(async () => {
+    await scene.clear();
+    await scene.proxy.kill();
+  });
+  const ECHO = 7007;
+  const given = (v: 0 | 1, endpoints: readonly EndpointText[]) =>
+    scene.proxy.call('set', {
+      services: {
+        'default/web': service('web', {
+          clusterIPs: [v === 0 ? '10.96.0.1' : 'fd00:96::1'],
+          ports: [{ port: 80, nodePort: 30080 }],
+        }),
+      },
+      slices: { 'default/web-1': slice('web', endpoints, [{ port: ECHO, protocol: 'TCP' }]) },
+    });
+
+  it.each([0, 1] as const)('end with the next packet, and others live (%d)', async (v) => {
+    const cluster = v === 0 ? '10.96.0.1' : 'fd00:96::1';
+    for (const host of ['client', 'node', 'a'] as const) {
+      const { [host]: from } = scene.network.hosts;
+      await given(v, [pod('b', v)]);
+      const toB = await from.call<number>('open', cluster, 80);
+      const throughNode = await from.call<number>('open', NODE[v], 30080);
+      await given(v, [pod('c', v)]);
+      const toC = await from.call<number>('open', cluster, 80);
+      // It is there no more, though its process lives: nobody is told but by us.
+      const end = reset ? 'ECONNRESET' : 'b: again';
+      expect(await from.call('say', toB, 'again')).toBe(end);
+      expect(await from.call('say', throughNode, 'again')).toBe(end);
+      expect(await from.call('say', toC, 'again')).toBe('c: again');
+      // One that drains lives on.
+      await given(v, [pod('c', v, { ready: false, serving: false, terminating: true })]);
+      expect(await from.call('say', toC, 'still')).toBe('c: still');
+      await given(v, []);
+      expect(await from.call('say', toC, 'on')).toBe(reset ? 'ECONNRESET' : 'c: on');
+    }
+    const figures = await scene.proxy.call<Figure[]>('figures', 'fairlead_proxy_stale_flows_total');
+    const tcp = figures.find(({ labels }) => labels.protocol === 'TCP');
+    if (reset) expect(tcp?.value).toBeGreaterThanOrEqual(9);
+    else expect(tcp?.value ?? 0).toBe(0);
+  });
+});
+
+describe('nodes that membership knows to be dead', () => {
+  beforeAll(() => scene.start(NODE_TEXT));
+  afterAll(async () => {
+    await scene.clear();
+    await scene.proxy.kill();
+  });
+
+  it.each(CASES)(
+    'get no new $transport over $family, and get it again when they live',
+    async ({ transport, v, cluster }) => {
+      await scene.given(transport, { clusterIPs: [cluster] }, [pod('a', v), pod('c', v)]);
+      expect(await scene.names('client', transport, cluster)).toEqual(['a', 'c']);
+      await scene.proxy.call('deadNodes', 'node2');
+      expect(await scene.names('client', transport, cluster)).toEqual(['a']);
+      await scene.given(transport, { clusterIPs: [cluster] }, [pod('c', v)]);
+      expect(await scene.names('client', transport, cluster)).toEqual(['c']);
+      await scene.proxy.call('deadNodes');
+    },
+  );
 });
