@@ -131,6 +131,11 @@ export function clientType(digit: 4 | 6): string {
   return digit === 4 ? 'ip saddr' : Array(3).fill('numgen random mod 65536').join(' . ');
 }
 
+/** How many rules a chain that one of the three has named holds. */
+export function rulesIn(chain: string): number {
+  return chain.startsWith('pick') ? 1 : chain.startsWith('sticky') ? 2 : 3;
+}
+
 /** The statements that remove these chains, which nothing may lead to any more. */
 export function chainRemovalText(table: TableName, chains: readonly string[]): string {
   const inOrder = chains.toSorted().toReversed(); // "sticky…" leads to "pick…"

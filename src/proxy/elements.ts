@@ -9,6 +9,7 @@ import { slotsOf } from './balancing.ts';
 import { type ProtocolName, pickChain, rememberChain, stickyChain } from './chains.ts';
 import type { Endpoint } from './endpoints.ts';
 import {
+  type Counting,
   digitOf,
   MARK_BY_SOURCE,
   MARK_KEEPS_SOURCE,
@@ -89,6 +90,22 @@ function* portElements(table: PortTable, ids: Ids): Iterable<SetElement> {
   const reached = [...(everyEndpoint ? endpoints.cluster : []), ...(thisNode ? endpoints.local : [])];
   for (const { address, local } of reached)
     if (local) yield element(`hairpins${digit}`, addressKey(address).repeat(2));
+}
+
+/** The same keys as frontends and node ports have, in the sets that count. */
+export function countedElements({ ports }: ServiceTable, counting: Counting): SetElement[] {
+  if (counting === 'nothing') return [];
+  const sets =
+    counting === 'traffic' ? (['connections', 'received', 'sent'] as const) : (['connections'] as const);
+  return ports.flatMap(({ family, frontends, protocol, port, nodePort }) => {
+    const digit = digitOf(family);
+    const keys = frontends.map(({ address }) => frontendKey(address, protocol, port));
+    const onNode = nodePort === undefined ? [] : [protocolKey(protocol) + portKey(nodePort)];
+    return sets.flatMap((set) => [
+      ...keys.map((key) => element(`${set}${digit}`, key)),
+      ...onNode.map((key) => element(`node-${set}${digit}`, key)),
+    ]);
+  });
 }
 
 function* guardElements(key: string, digit: 4 | 6, list: readonly Range[], ids: Ids): Iterable<SetElement> {

@@ -22,6 +22,8 @@ export interface EndpointLists {
   readonly localReady: readonly Endpoint[];
   /** All that a flow under way may go on with, whatever the lists above say to new ones. */
   readonly serving: readonly Endpoint[];
+  /** All that there are: a connection to another one can only wait. */
+  readonly listed: readonly Endpoint[];
 }
 
 /** Where this node is. */
@@ -29,6 +31,8 @@ export interface NodePlace {
   readonly node: string;
   /** Its label topology.kubernetes.io/zone. */
   readonly zone: string | undefined;
+  /** Nodes that are known to be dead, before the API server knows. */
+  readonly dead?: ReadonlySet<string>;
 }
 
 /** The label that ties a slice to its Service (discovery.k8s.io/v1). */
@@ -44,8 +48,8 @@ export function serviceKeyOf({ metadata }: EndpointSliceObject): string | undefi
 }
 
 interface Candidate extends Endpoint {
-  readonly node: string | undefined;
-  readonly inZone: string | undefined;
+  /** Where it is, as each slice that has it says. */
+  readonly places: readonly { readonly node: string | undefined; readonly zone: string | undefined }[];
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
@@ -65,12 +69,13 @@ export function endpointLists(
   place: NodePlace,
   balancing: Balancing = { kind: 'random' },
 ): EndpointLists {
-  const all = candidatesOf(slices, port, family, place.node);
+  const all = onLiveNodes(candidatesOf(slices, port, family, place.node), place.dead);
   const plain = (candidates: readonly Candidate[]) =>
-    candidates.map(({ address, port, local, node, inZone: zone }): Endpoint => {
+    candidates.map(({ address, port, local, places }): Endpoint => {
       const endpoint = { address, port, local };
       if (balancing.kind !== 'weighted') return endpoint;
-      return { ...endpoint, weight: weightOf(balancing.weights, { address, node, zone }) };
+      const weights = places.map((each) => weightOf(balancing.weights, { address, ...each }));
+      return { ...endpoint, weight: Math.max(...weights) };
     });
   const ready = all.filter((candidate) => candidate.ready);
   const draining = all.filter(({ serving, terminating }) => serving && terminating);
@@ -81,7 +86,21 @@ export function endpointLists(
     local: plain(localReady.length > 0 ? localReady : draining.filter(isLocal)),
     localReady: plain(localReady),
     serving: plain(all.filter((candidate) => candidate.ready || candidate.serving)),
+    listed: plain(all),
   };
+}
+
+/** Without those on dead nodes, unless nobody else could serve: who says so may be wrong, and nothing is lost. */
+function onLiveNodes(
+  candidates: readonly Candidate[],
+  dead: ReadonlySet<string> | undefined,
+): readonly Candidate[] {
+  if (!dead || dead.size === 0) return candidates;
+  const live = candidates.filter(({ places }) =>
+    places.some(({ node }) => node === undefined || !dead.has(node)),
+  );
+  const serves = ({ ready, serving, terminating }: Candidate) => ready || (serving && terminating);
+  return live.some(serves) ? live : candidates;
 }
 
 /** As in kube-proxy: hints count only where every endpoint has one, and one of them is for us (KEP-2433, KEP-4444). */
@@ -118,8 +137,7 @@ function candidatesOf(
         address: parsed.value,
         port: number,
         local: node === nodeName || (known?.local ?? false),
-        node: node ?? known?.node,
-        inZone: zone ?? known?.inZone,
+        places: [...(known?.places ?? []), { node, zone }],
         ready: ready || (known?.ready ?? false),
         serving: (conditions.serving ?? ready) || (known?.serving ?? false),
         terminating: terminating || (known?.terminating ?? false),

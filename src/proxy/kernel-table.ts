@@ -18,13 +18,14 @@ import {
   commonPickChains,
   isTurnChain,
   PROTOCOLS,
+  rulesIn,
   withNeeded,
 } from './chains.ts';
 import { runNft } from './nft-command.ts';
 import {
   activationText,
-  type PodInterface,
   type RangeSets,
+  type RuleOptions,
   rangeText,
   removalText,
   SET_NAMES,
@@ -48,8 +49,7 @@ export class RefusedError extends Error {}
 interface KernelTableOptions {
   readonly open: OpenNetlinkSocket;
   readonly clock: Clock;
-  /** Absent: pods are told from others by address. */
-  readonly podInterface?: PodInterface | undefined;
+  readonly rules: RuleOptions;
   /** Somebody else changed our table, or may have. */
   readonly onForeignChange: (change: ForeignChange) => void;
 }
@@ -68,13 +68,13 @@ export class KernelTable {
   #watch: Pick<NetlinkSocket, 'close'> | undefined;
   /** Changes under way that `nft` makes for us. */
   #askedFor = 0;
-  /** The rules as nft prints them, without the chains that come with Services. */
+  /** The rules as nft prints them, without those chains that come with Services and are as they should be. */
   #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: KernelTableOptions) {
     this.#options = options;
-    this.#version = versionChain(options.podInterface);
+    this.#version = versionChain(options.rules);
     this.#connection = this.#connect();
   }
 
@@ -95,7 +95,7 @@ export class KernelTable {
     this.#turnChains = new Set();
     this.#shadow = emptyShadow();
     if (!ours) {
-      await this.#command(stagingText(this.#name, this.#options.podInterface));
+      await this.#command(stagingText(this.#name, this.#options.rules));
       return 'new';
     }
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
@@ -175,6 +175,10 @@ export class KernelTable {
     return forgotten;
   }
 
+  get name(): TableName {
+    return this.#name;
+  }
+
   get(set: SetName, key: string): ElementData | undefined {
     return this.#shadow.get(set)?.get(key);
   }
@@ -252,7 +256,9 @@ export class KernelTable {
     const text = await runNft(['--terse', 'list', 'table', 'inet', this.#name]);
     return text
       .replace(/^table .*/, '')
-      .replace(/^\tchain (pick|sticky|remember)[46]-[\s\S]*?^\t\}$/gm, '')
+      .replace(/^\tchain ((?:pick|sticky|remember)[46]-\S+) \{\n([\s\S]*?)^\t\}$/gm, (all, chain, body) =>
+        body.split('\n').length - 1 === rulesIn(chain) ? '' : all,
+      )
       .replace(/\n+/g, '\n');
   }
 

@@ -8,7 +8,7 @@ export interface ProxyMetrics {
   readonly elements: Gauge;
   readonly setAside: Gauge;
   readonly complaints: Gauge;
-  readonly staleFlows: Counter;
+  readonly staleFlows: Counter<'protocol'>;
   readonly repairs: Counter;
 }
 
@@ -53,7 +53,8 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
     }),
     staleFlows: new Counter({
       name: 'fairlead_proxy_stale_flows_total',
-      help: 'UDP flows that were deleted because their endpoint was gone, or had come',
+      help: 'Flows that were deleted because their endpoint was gone, or had come',
+      labelNames: ['protocol'],
       registers,
     }),
   };

@@ -1,6 +1,6 @@
 // Runs in a network namespace as a host or pod: answers on ports with its name and whom it sees, and asks others.
 import { createSocket } from 'node:dgram';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { answerCalls } from './answer-calls.ts';
 
 export type Transport = 'TCP' | 'UDP';
@@ -27,8 +27,34 @@ let asking = false;
 const collected: Reply[] = [];
 let finished: Promise<void> | undefined;
 
+/** Connections that `open` made, by number. */
+const opened: Socket[] = [];
+
 answerCalls({
   serve,
+  /** Says over and over what a client says, with a name before it. */
+  echo(name: string, port: number) {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (data) => socket.write(`${name}: ${data}`));
+    });
+    return new Promise<void>((resolve) => server.listen(port, '::', resolve));
+  },
+  /** Opens a TCP connection that stays; resolves with its number. */
+  open(address: string, port: number) {
+    const socket = connect({ host: address, port });
+    socket.on('error', () => {});
+    return new Promise<number>((resolve) => socket.once('connect', () => resolve(opened.push(socket) - 1)));
+  },
+  /** Says something on a connection; resolves with what comes back, or with the error's code. */
+  say(number: number, text: string) {
+    const socket = opened[number];
+    return new Promise<string>((resolve) => {
+      socket?.once('data', (data) => resolve(data.toString()));
+      socket?.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      socket?.write(text);
+    });
+  },
   ask,
   async askTimes(question: Question, times: number) {
     const replies: Reply[] = [];
