@@ -224,7 +224,7 @@ describe('while the API server is away', () => {
       await lab.objects.deleteService(name);
       await lab.silence(address);
     }
-  });
+  }, 60_000);
 });
 
 describe('a controller that is killed', () => {
