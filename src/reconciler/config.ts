@@ -15,7 +15,7 @@ import { type ConfigState, configPatch } from '../status/config-status.ts';
 import { poolStatements, usageEvent } from '../status/pool-conditions.ts';
 import { reservationStatements } from '../status/reservation-conditions.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
-import { nodeAddresses } from './node-addresses.ts';
+import { nodeAddresses, nodesInPools } from './node-addresses.ts';
 import { FIELD_MANAGER } from './reconciler.ts';
 
 /** Milliseconds in which changes of pools are gathered: a pool that is renamed must not lose its Services in between. */
@@ -45,6 +45,8 @@ export interface ConfigOptions {
 export class Config {
   readonly #options: ConfigOptions;
   #pools: CheckedPools = { pools: [], problems: new Map(), overlaps: new Map() };
+  /** What nodes have of each pool. */
+  #nodes: ReadonlyMap<string, readonly string[]> = new Map();
   #reservations: CheckedReservations = { reservations: [], problems: new Map() };
   #reading: Timer | undefined;
   #expiring: Timer | undefined;
@@ -114,6 +116,7 @@ export class Config {
     this.#inputs = inputs;
     this.changed();
     this.#pools = checkPools([...pools.values()]);
+    this.#nodes = nodesInPools(this.#pools.pools, addresses);
     this.#reservations = checked;
     provider.setPools(this.#pools.pools, {
       setAside: new Set(this.#pools.problems.keys()),
@@ -166,7 +169,7 @@ export class Config {
     this.#patch(IP_ADDRESS_POOLS, object, {
       problems: this.#pools.problems.get(name) ?? [],
       counts,
-      statements: poolStatements(this.#pools.overlaps.get(name) ?? [], counts),
+      statements: poolStatements(this.#pools.overlaps.get(name) ?? [], this.#nodes.get(name) ?? [], counts),
     });
   }
 

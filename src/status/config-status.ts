@@ -10,6 +10,7 @@ const VALID_CONDITION = 'Valid';
 const OURS: ReadonlySet<string> = new Set([
   VALID_CONDITION,
   'Overlapping',
+  'NodeAddresses',
   'Exhausted',
   'NearlyFull',
   'Unused',

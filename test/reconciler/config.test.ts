@@ -216,10 +216,20 @@ describe('the configuration', () => {
     nodes.set(node('node-1', '192.0.2.1', 'node-1.example.com'));
     config.start(stop.signal);
     expect(await provider.ensure(request('a'))).toMatchObject({ addresses: ['192.0.2.2'] });
+    await clock.advance(2_000);
+    expect(statusOf(pools, 'lan').conditions?.find(({ type }) => type === 'NodeAddresses')).toMatchObject({
+      status: 'True',
+      reason: 'KeptBack',
+      message:
+        'nodes have these addresses, which are not given out: 192.0.2.1 (node-1); take them out of spec.addresses, or name them in spec.exclude',
+    });
     nodes.set(node('node-1', '192.0.2.3'));
     await clock.advance(20);
     expect(await provider.ensure(request('b'))).toMatchObject({ addresses: ['192.0.2.1'] });
     expect(await provider.ensure(request('c'))).toMatchObject({ kind: 'pending', reason: 'PoolExhausted' });
+    nodes.set(node('node-1', '198.51.100.1'));
+    await clock.advance(2_000);
+    expect(conditionsOf(pools, 'lan').join()).not.toContain('NodeAddresses');
   });
 
   it('does not take the heartbeat of a node for a change', async () => {
