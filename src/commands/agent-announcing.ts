@@ -20,6 +20,7 @@ import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { conflictTeller } from './agent-conflicts.ts';
+import { interfaceTeller } from './agent-interfaces.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface AnnouncingOptions {
@@ -60,15 +61,19 @@ export async function startAnnouncing(
     onConflict: options.onConflict,
     tellConflict: conflictTeller(agent, services, options),
   });
+  const advertisements = agent.follow(L2_ADVERTISEMENTS);
+  const interfacesTold = interfaceTeller(agent, options.nodeName, nodes, advertisements);
   const interfaces = await watchInterfaces({
     open: openNetlinkSocket,
     clock: systemClock,
-    onChange: (found) => announcer.setInterfaces(found),
+    onChange: (found) => {
+      announcer.setInterfaces(found);
+      interfacesTold.setInterfaces(found.map(({ name }) => name));
+    },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
   });
 
   const pools = agent.follow(IP_ADDRESS_POOLS);
-  const advertisements = agent.follow(L2_ADVERTISEMENTS);
   const slices = agent.follow(ENDPOINT_SLICES);
   const endpoints = new LocalEndpoints();
   let stale = true;
@@ -135,6 +140,7 @@ export async function startAnnouncing(
     },
     close() {
       interfaces.close();
+      interfacesTold.close();
       announcer.close();
     },
   };

@@ -15,6 +15,7 @@ import { type ConfigState, configPatch } from '../status/config-status.ts';
 import { poolStatements, usageEvent } from '../status/pool-conditions.ts';
 import { reservationStatements } from '../status/reservation-conditions.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
+import { NamedInterfaces } from './named-interfaces.ts';
 import { nodeAddresses, nodesInPools } from './node-addresses.ts';
 import { FIELD_MANAGER } from './reconciler.ts';
 
@@ -48,6 +49,7 @@ export class Config {
   /** What nodes have of each pool. */
   #nodes: ReadonlyMap<string, readonly string[]> = new Map();
   #reservations: CheckedReservations = { reservations: [], problems: new Map() };
+  readonly #interfaces: NamedInterfaces;
   #reading: Timer | undefined;
   #expiring: Timer | undefined;
   #writing: Timer | undefined;
@@ -58,6 +60,7 @@ export class Config {
 
   constructor(options: ConfigOptions) {
     this.#options = options;
+    this.#interfaces = new NamedInterfaces(options.clock, () => this.changed());
   }
 
   /** Takes the stores as they are and follows their changes until `signal` aborts. */
@@ -77,6 +80,7 @@ export class Config {
     signal.addEventListener('abort', () => {
       for (const stop of unsubscribe) stop();
       for (const timer of [this.#reading, this.#expiring, this.#writing, this.#retrying]) timer?.cancel();
+      this.#interfaces.close();
     });
   }
 
@@ -149,7 +153,13 @@ export class Config {
     }
     const names = new Set([...pools.values()].map(({ metadata }) => metadata.name));
     for (const object of advertisements.values())
-      this.#patch(L2_ADVERTISEMENTS, object, { problems: advertisementProblems(object, names) });
+      this.#patch(L2_ADVERTISEMENTS, object, {
+        problems: advertisementProblems(object, names),
+        statements: this.#interfaces.statements(
+          object,
+          (name) => this.#options.nodes.get(name) !== undefined,
+        ),
+      });
   }
 
   #writePool(object: KubeObject): void {

@@ -17,6 +17,7 @@ const OURS: ReadonlySet<string> = new Set([
   'LimitExceeded',
   'Held',
   'Expired',
+  'UnknownInterface',
 ]);
 
 /** JSON numbers are exact up to here (ECMAScript's Number.MAX_SAFE_INTEGER). */

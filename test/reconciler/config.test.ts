@@ -172,6 +172,28 @@ describe('the configuration', () => {
     expect(problemOf(advertisements, 'lost')).toBe('');
   });
 
+  it('says of an advertisement that no node has an interface that it names, once the agents had time to tell', async () => {
+    const told = (interfaces: object) =>
+      advertisements.set({
+        ...object('near', { interfaces: ['eth0', 'eth9'] }),
+        status: { ...statusOf(advertisements, 'near'), interfaces },
+      } as KubeObject);
+    nodes.set(node('node-1', '198.51.100.1'));
+    told({});
+    config.start(stop.signal);
+    await clock.advance(4_000);
+    expect(conditionsOf(advertisements, 'near')).toEqual(['Valid Valid']);
+    told({ eth0: 'node-1' });
+    await clock.advance(10_000);
+    expect(conditionsOf(advertisements, 'near')).toEqual(['Valid Valid', 'UnknownInterface NoNodeHasIt']);
+    expect(statusOf(advertisements, 'near').conditions?.[1]?.message).toBe(
+      'spec.interfaces: no node that this selects has "eth9", as far as agents tell; correct the name, or see that agents run there',
+    );
+    told({ eth0: 'node-1', eth9: 'node-1' });
+    await clock.advance(2_000);
+    expect(conditionsOf(advertisements, 'near')).toEqual(['Valid Valid']);
+  });
+
   it('writes a status again that could not be written, but not of what is gone', async () => {
     let tries = 0;
     api.before = (key) => {
