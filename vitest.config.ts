@@ -6,6 +6,8 @@ import { findKubernetes } from './src/lab/kubernetes-binaries.ts';
 const CONFORMANCE = 'test/conformance/**/*.test.ts';
 /** What is about the real one. */
 const CLUSTER = 'test/cluster/**/*.test.ts';
+/** The lab, once with each in its control plane. */
+const WHOLE_SYSTEM = 'test/lab/whole-system.test.ts';
 
 const shared = {
   pool: 'forks',
@@ -28,7 +30,7 @@ const real = {
   test: {
     ...shared,
     name: 'real',
-    include: [CONFORMANCE, CLUSTER],
+    include: [CONFORMANCE, CLUSTER, WHOLE_SYSTEM],
     setupFiles: ['test/cluster/nothing-denied.ts'],
     env: { FAIRLEAD_TEST_API_SERVER: 'real' },
     isolate: false,

@@ -47,7 +47,12 @@ export function readAdvertisement(object: KubeObject): Read<Advertisement> {
       'spec.preferredNodeSelectors',
       spec.preferredNodeSelectors,
       (path, element) => {
-        const { weight, preference } = reader.fields(path, element, PREFERRED_NODE_FIELDS);
+        const { weight, preference } = reader.fields(
+          path,
+          element,
+          PREFERRED_NODE_FIELDS,
+          PREFERRED_NODE_FIELDS,
+        );
         return {
           weight: reader.integer(`${path}.weight`, weight, { least: 1, most: 100, fallback: 1 }),
           selector: reader.selector(`${path}.preference`, preference),

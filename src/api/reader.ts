@@ -21,8 +21,8 @@ export class Reader {
     this.problems.push({ object: this.#object, field, value: text, mend });
   }
 
-  /** An object with no other keys than `known`. */
-  fields(field: string, value: unknown, known: readonly string[]): Fields {
+  /** An object with no other keys than `known`, and with those that are `required`. */
+  fields(field: string, value: unknown, known: readonly string[], required: readonly string[] = []): Fields {
     if (value === undefined || value === null) return {};
     if (typeof value !== 'object' || Array.isArray(value)) {
       this.problem(field, value, `is no object; write ${known[0]}: … below it`);
@@ -31,6 +31,9 @@ export class Reader {
     for (const key of Object.keys(value)) {
       if (!known.includes(key))
         this.problem(`${field}.${key}`, key, `is no field here; there are ${known.join(', ')}`);
+    }
+    for (const key of required) {
+      if (!(key in value)) this.problem(`${field}.${key}`, undefined, 'is missing; write it');
     }
     return value as Fields; // an object with string keys, as just checked
   }

@@ -19,6 +19,7 @@ import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { conflictTeller } from './agent-conflicts.ts';
+import { interfaceTeller } from './agent-interfaces.ts';
 import { Leases, type WithoutQuorum } from './agent-leases.ts';
 import type { Followed, Process } from './processes.ts';
 
@@ -79,10 +80,14 @@ export async function startAnnouncing(
     onConflict: options.onConflict,
     tellConflict: conflictTeller(agent, services, options),
   });
+  const interfacesTold = interfaceTeller(agent, options.nodeName, nodes, advertisements);
   const interfaces = await watchInterfaces({
     open: openNetlinkSocket,
     clock: systemClock,
-    onChange: (found) => announcer.setInterfaces(found),
+    onChange: (found) => {
+      announcer.setInterfaces(found);
+      interfacesTold.setInterfaces(found.map(({ name }) => name));
+    },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
   });
 
@@ -153,6 +158,7 @@ export async function startAnnouncing(
         if (kept.delete(address)) tell(kept);
       });
       interfaces.close();
+      interfacesTold.close();
       announcer.close();
       await leases.close();
     },

@@ -72,6 +72,12 @@ export function buildNetwork(plan: LabPlan): void {
   }
 }
 
+/** For another network in the same place; what runs in this one must have ended. */
+export function removeNetwork({ controlPlane, client, nodes }: LabPlan): void {
+  const hosts = [controlPlane, client, ...nodes, ...nodes.flatMap(({ pods }) => pods)];
+  batch(undefined, [...hosts.map(({ name }) => `netns delete ${name}`), `link delete ${BRIDGE}`]);
+}
+
 /** Pulls the host's cable out of the LAN's switch: the host itself still sees a carrier, as with a dead switch port. */
 export function cutOff({ name }: LabHost): void {
   batch(undefined, [`link set ${name} nomaster`]);

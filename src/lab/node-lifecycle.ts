@@ -11,6 +11,8 @@ import { LEASE_NAMESPACE, PODS, type PodObject } from './kinds.ts';
 /** Milliseconds between renewals (kubelet: 10 s), and from the last one until a node counts as gone (50 s). */
 export const HEARTBEAT = 400;
 const GRACE = 3_000;
+/** Without news of any node for so long the API server is away, and no node's fault. */
+const ALL_SILENT = 3 * HEARTBEAT;
 
 const MERGE = { type: 'merge', subresource: 'status', fieldManager: 'lab-node-lifecycle' } as const;
 
@@ -27,10 +29,15 @@ export interface NodeLifecycleOptions {
 export function runNodeLifecycle(options: NodeLifecycleOptions, signal: AbortSignal): void {
   const { clock, leases, onError } = options;
   const graces = new Map<string, Timer>();
+  /** Since when news come one after the other, and when the last came. */
+  const news = { since: clock.now(), last: clock.now() };
   const expectRenewal = (node: string) => {
     graces.get(node)?.cancel();
     const onSilence = () => {
       expectRenewal(node);
+      const now = clock.now();
+      // As kube-controller-manager judges no node while all are silent.
+      if (now - news.last > ALL_SILENT || now - news.since < GRACE) return;
       markNode(options, node, false).catch(onError);
     };
     graces.set(node, clock.setTimer(GRACE, onSilence));
@@ -38,6 +45,9 @@ export function runNodeLifecycle(options: NodeLifecycleOptions, signal: AbortSig
   const unsubscribe = leases.subscribe((_, lease) => {
     if (lease?.metadata.namespace !== LEASE_NAMESPACE) return;
     const { name } = lease.metadata;
+    const now = clock.now();
+    if (now - news.last > ALL_SILENT) news.since = now;
+    news.last = now;
     expectRenewal(name);
     markNode(options, name, true).catch(onError);
   });

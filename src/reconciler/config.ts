@@ -15,7 +15,8 @@ import { type ConfigState, configPatch } from '../status/config-status.ts';
 import { poolStatements, usageEvent } from '../status/pool-conditions.ts';
 import { reservationStatements } from '../status/reservation-conditions.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
-import { nodeAddresses } from './node-addresses.ts';
+import { NamedInterfaces } from './named-interfaces.ts';
+import { nodeAddresses, nodesInPools } from './node-addresses.ts';
 import { FIELD_MANAGER } from './reconciler.ts';
 
 /** Milliseconds in which changes of pools are gathered: a pool that is renamed must not lose its Services in between. */
@@ -45,7 +46,10 @@ export interface ConfigOptions {
 export class Config {
   readonly #options: ConfigOptions;
   #pools: CheckedPools = { pools: [], problems: new Map(), overlaps: new Map() };
+  /** What nodes have of each pool. */
+  #nodes: ReadonlyMap<string, readonly string[]> = new Map();
   #reservations: CheckedReservations = { reservations: [], problems: new Map() };
+  readonly #interfaces: NamedInterfaces;
   #reading: Timer | undefined;
   #expiring: Timer | undefined;
   #writing: Timer | undefined;
@@ -56,6 +60,7 @@ export class Config {
 
   constructor(options: ConfigOptions) {
     this.#options = options;
+    this.#interfaces = new NamedInterfaces(options.clock, () => this.changed());
   }
 
   /** Takes the stores as they are and follows their changes until `signal` aborts. */
@@ -75,6 +80,7 @@ export class Config {
     signal.addEventListener('abort', () => {
       for (const stop of unsubscribe) stop();
       for (const timer of [this.#reading, this.#expiring, this.#writing, this.#retrying]) timer?.cancel();
+      this.#interfaces.close();
     });
   }
 
@@ -114,6 +120,7 @@ export class Config {
     this.#inputs = inputs;
     this.changed();
     this.#pools = checkPools([...pools.values()]);
+    this.#nodes = nodesInPools(this.#pools.pools, addresses);
     this.#reservations = checked;
     provider.setPools(this.#pools.pools, {
       setAside: new Set(this.#pools.problems.keys()),
@@ -146,7 +153,13 @@ export class Config {
     }
     const names = new Set([...pools.values()].map(({ metadata }) => metadata.name));
     for (const object of advertisements.values())
-      this.#patch(L2_ADVERTISEMENTS, object, { problems: advertisementProblems(object, names) });
+      this.#patch(L2_ADVERTISEMENTS, object, {
+        problems: advertisementProblems(object, names),
+        statements: this.#interfaces.statements(
+          object,
+          (name) => this.#options.nodes.get(name) !== undefined,
+        ),
+      });
   }
 
   #writePool(object: KubeObject): void {
@@ -166,7 +179,7 @@ export class Config {
     this.#patch(IP_ADDRESS_POOLS, object, {
       problems: this.#pools.problems.get(name) ?? [],
       counts,
-      statements: poolStatements(this.#pools.overlaps.get(name) ?? [], counts),
+      statements: poolStatements(this.#pools.overlaps.get(name) ?? [], this.#nodes.get(name) ?? [], counts),
     });
   }
 

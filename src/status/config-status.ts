@@ -10,12 +10,14 @@ const VALID_CONDITION = 'Valid';
 const OURS: ReadonlySet<string> = new Set([
   VALID_CONDITION,
   'Overlapping',
+  'NodeAddresses',
   'Exhausted',
   'NearlyFull',
   'Unused',
   'LimitExceeded',
   'Held',
   'Expired',
+  'UnknownInterface',
 ]);
 
 /** JSON numbers are exact up to here (ECMAScript's Number.MAX_SAFE_INTEGER). */

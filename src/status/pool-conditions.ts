@@ -16,8 +16,18 @@ export interface Statement {
 const LEVELS = [95, 85, 75] as const;
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 
-/** `overlaps`: what of the pool an older one has. `counts`: none where the pool is set aside. */
-export function poolStatements(overlaps: readonly Problem[], counts: PoolCounts | undefined): Statement[] {
+/** Of a long list a message names so many. */
+const NAMED = 5;
+
+/**
+ * `overlaps`: what of the pool an older one has. `nodes`: `address (node)` of what nodes have of it. `counts`: none
+ * where the pool is set aside.
+ */
+export function poolStatements(
+  overlaps: readonly Problem[],
+  nodes: readonly string[],
+  counts: PoolCounts | undefined,
+): Statement[] {
   const statements: Statement[] = [];
   if (overlaps.length > 0)
     statements.push({
@@ -25,6 +35,14 @@ export function poolStatements(overlaps: readonly Problem[], counts: PoolCounts 
       reason: 'OlderPool',
       message: `serves with the rest: ${overlaps.map(describe).join('; ')}`,
     });
+  if (nodes.length > 0) {
+    const more = nodes.length > NAMED ? ` and ${nodes.length - NAMED} more` : '';
+    statements.push({
+      type: 'NodeAddresses',
+      reason: 'KeptBack',
+      message: `nodes have these addresses, which are not given out: ${nodes.slice(0, NAMED).join(', ')}${more}; take them out of spec.addresses, or name them in spec.exclude`,
+    });
+  }
   if (!counts) return statements;
   const { assigned, waiting, beyondLimit } = counts;
   if (assigned.IPv4 + assigned.IPv6 === 0n)

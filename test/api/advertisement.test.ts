@@ -61,6 +61,7 @@ describe('an L2Advertisement', () => {
       'L2Advertisement/lan: spec.nodeSelectors[0].matchLabels "["a"]" is no map of labels; write key: value below it',
       'L2Advertisement/lan: spec.interfaces "eth0" is no list; write each entry behind a dash',
       'L2Advertisement/lan: spec.preferredNodeSelectors[0].weight "0" is no whole number from 1 to 100; write one',
+      'L2Advertisement/lan: spec.preferredNodeSelectors[1].preference "nothing" is missing; write it',
       'L2Advertisement/lan: spec.preferredNodeSelectors[1].weight "1.5" is no whole number from 1 to 100; write one',
       'L2Advertisement/lan: spec.preferredNodeSelectors[2] "fast" is no object; write weight: … below it',
     ]);

@@ -138,7 +138,7 @@ describe('the schema', () => {
     ]);
   });
 
-  it.each([POOLS, ADVERTISEMENTS])(
+  it.each([POOLS, ADVERTISEMENTS, ACCOUNTS, RESERVATIONS])(
     'of %s describes every field, and bounds every list, as rules in CEL need it',
     (plural) => {
       const bare: string[] = [];

@@ -86,7 +86,8 @@ async function roster(): Promise<void> {
 
 it('uses every verb that it is granted, and is granted every verb that it uses', async () => {
   await cluster.createPool('lan', ['192.0.2.10-192.0.2.12']);
-  await cluster.createAdvertisement('lan', {});
+  await cluster.createNode('here', '198.51.100.1');
+  await cluster.createAdvertisement('lan', { interfaces: ['lo'] });
   const reservation: Config = {
     apiVersion: 'fairlead.dev/v1alpha1',
     kind: 'AddressReservation',
@@ -98,6 +99,7 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   await cluster.service('web');
   await cluster.eventsOn('web', 1);
   await cluster.advertisement('lan', (each) => validCondition(each) !== undefined);
+  await cluster.advertisement('lan', ({ status }) => status?.interfaces !== undefined);
   await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 1);
   await cluster.createNode('here', '127.0.0.1');
   await roster();

@@ -41,9 +41,10 @@ function followed(command: string): string[] {
   });
 }
 
-it('the agent may read what it follows, and write events alone', () => {
+it('the agent may read what it follows, and write events and which interfaces there are alone', () => {
   expect(followed('agent').length).toBeGreaterThan(0);
-  expect(granted('agent.yaml')).toEqual([...followed('agent'), 'create events.k8s.io/events'].toSorted());
+  const writes = ['create events.k8s.io/events', 'patch fairlead.dev/l2advertisements/status'];
+  expect(granted('agent.yaml')).toEqual([...followed('agent'), ...writes].toSorted());
 });
 
 it('the controller may read what it follows, and write status, events, its lease and membership alone', () => {

@@ -184,7 +184,10 @@ describe('the controller', () => {
     await cluster.createReservation('awaited', { addresses: ['203.0.113.101'], service });
     await cluster.createPool('kept', { addresses: ['203.0.113.100-203.0.113.102'], autoAssign: false });
     // Each kind has a watch of its own: by now the controller has heard of all three.
-    await cluster.pool('kept', ({ status }) => status?.availableIPv4 === 1);
+    const kept = await cluster.pool('kept', ({ status }) => status?.availableIPv4 === 1);
+    expect(kept.status?.conditions?.find(({ type }) => type === 'NodeAddresses')?.message).toContain(
+      '203.0.113.100 (node-9)',
+    );
     await cluster.createService('kept-1', {}, from);
     expect(addressesOf(await cluster.service('kept-1'))).toEqual(['203.0.113.102']);
     await cluster.createService('kept-2', {}, from);

@@ -1,14 +1,10 @@
 // The Helm chart renders what kustomize makes, and refuses values that it does not know. Needs Go, for Helm's engine.
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/kube/objects.ts';
-import { buildRenderer, findGo, objectsIn, render } from './chart.ts';
+import { buildRenderer, findGo, render } from './chart.ts';
+import { overlay } from './kustomize.ts';
 import { containerOf, named, podOf } from './workload.ts';
 
-const DEPLOY = join(import.meta.dirname, '../../deploy');
 /** Milliseconds: the first build fetches and compiles Helm's engine. */
 const BUILD_DEADLINE = 900_000;
 const MISSING = 'left out: there is no Go (1.24 or newer, https://go.dev/dl) to build Helm’s engine with';
@@ -30,21 +26,6 @@ function byName(objects: readonly KubeObject[]): Record<string, KubeObject> {
   return Object.fromEntries(kept.map((each) => [`${each.kind} ${each.metadata.name}`, each]));
 }
 
-function kustomize(...components: readonly string[]): KubeObject[] {
-  const folder = mkdtempSync(join(tmpdir(), 'fairlead-chart-'));
-  try {
-    const at = (path: string) => relative(folder, join(DEPLOY, path));
-    const kustomization = {
-      resources: [at('.')],
-      components: components.map((each) => at(`components/${each}`)),
-    };
-    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
-    return objectsIn(execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' }));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () => {
   it.each<[string, string[], object]>([
     ['with its defaults', [], {}],
@@ -53,7 +34,7 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
     ['with its admission policy', ['admission-policy'], { admissionPolicy: true }],
     ['in place of kube-proxy', ['replace-kube-proxy'], { agent: { proxy: true } }],
   ])('%s is what kustomize makes', (_, components, values) => {
-    expect(byName(render(program, values))).toEqual(byName(kustomize(...components)));
+    expect(byName(render(program, values))).toEqual(byName(overlay(...components)));
   });
 
   it('names the image by digest where there is one, and by its version otherwise', () => {

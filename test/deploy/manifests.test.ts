@@ -1,9 +1,9 @@
 // What an administrator installs with `kubectl apply -k`: complete, as the commands understand it, and with no more
 // power than is said. test/deploy/chart.test.ts holds the Helm chart to the same.
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,32 +12,10 @@ import { controllerCommand } from '../../src/commands/controller.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 import { objectsIn } from './chart.ts';
+import { build, DEPLOY, overlay } from './kustomize.ts';
 import { containerOf, named, podOf } from './workload.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const DEPLOY = join(ROOT, 'deploy');
-
-function build(folder: string): KubeObject[] {
-  return objectsIn(execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' }));
-}
-
-/** What an overlay with these components makes. */
-function overlay(...components: readonly string[]): KubeObject[] {
-  const folder = mkdtempSync(join(tmpdir(), 'fairlead-overlay-'));
-  try {
-    const at = (path: string) => relative(folder, join(DEPLOY, path));
-    const kustomization = {
-      apiVersion: 'kustomize.config.k8s.io/v1beta1',
-      kind: 'Kustomization',
-      resources: [at('.')],
-      components: components.map((each) => at(`components/${each}`)),
-    };
-    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
-    return build(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 const base = build(DEPLOY);
 const kinds = (objects: readonly KubeObject[]) => objects.map(({ kind }) => kind);

@@ -1,18 +1,23 @@
 // A lab with Fairlead running in it, for whole-system tests: what happens is seen from the client on the LAN.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
+import { expect } from 'vitest';
 import { WireObserver } from '../../src/demo/wire-observer.ts';
+import { userOf } from '../../src/lab/accounts.ts';
 import { Cluster } from '../../src/lab/cluster.ts';
-import { macOf } from '../../src/lab/network.ts';
+import { macOf, removeNetwork } from '../../src/lab/network.ts';
 import type { LabNode } from '../../src/lab/plan.ts';
 import { type PodAnswer, parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import type { Reply, Requester, Target } from '../../src/lab/requester.ts';
 import { within } from '../../src/lab/waiting.ts';
 import { type Ipv4, ip } from '../../src/net/address.ts';
 import type { Mac } from '../../src/net/mac.ts';
+import { AuditLog } from '../cluster/audit-log.ts';
 import { addressesOf, Cluster as Objects } from '../commands/cluster.ts';
+import { IS_REAL } from './apiserver/running-server.ts';
 
-const FOLDER = '/run/fairlead-test';
+/** The lab runs once on each API server (the tests' project "real"), one after the other. */
+const FOLDER = `/run/fairlead-test${IS_REAL ? '-real' : ''}`;
 /** Milliseconds; only a test that fails waits so long. */
 export const DEADLINE = 15_000;
 const POLL = 20;
@@ -35,7 +40,12 @@ export class RunningLab {
 
   static async start(): Promise<RunningLab> {
     mkdirSync(FOLDER);
-    const cluster = await Cluster.start({ nodes: 3, podsANode: 1, folder: FOLDER });
+    const cluster = await Cluster.start({
+      nodes: 3,
+      podsANode: 1,
+      folder: FOLDER,
+      apiServer: IS_REAL ? 'real' : 'embedded',
+    });
     const { plan } = cluster;
     const [client, pod] = await Promise.all([
       cluster.requesterIn(plan.client.name),
@@ -52,6 +62,13 @@ export class RunningLab {
     this.wire.close();
     await this.objects.close();
     await this.cluster.close();
+    removeNetwork(this.cluster.plan);
+    // The accounts are held to deploy/rbac by the real server alone.
+    const denied = new AuditLog(`${FOLDER}/kubernetes/audit.log`).deniedTo([
+      userOf('controller'),
+      userOf('agent'),
+    ]);
+    expect(denied).toEqual([]);
   }
 
   node(name: string): LabNode {
@@ -140,7 +157,7 @@ export class RunningLab {
   /** Resolves once requests to the address fail. */
   async silence(host: string): Promise<Reply> {
     return until(
-      () => this.client.ask(http({ host })),
+      () => this.client.ask(http({ host, timeout: 2_000 })),
       ({ kind }) => kind === 'failed',
     );
   }

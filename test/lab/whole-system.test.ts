@@ -95,6 +95,7 @@ describe('a Service of type LoadBalancer', () => {
     await lab.objects.createAdvertisement('few', {
       ipAddressPools: ['few'],
       nodeSelectors: [{ matchLabels: { 'kubernetes.io/hostname': 'node-2' } }],
+      interfaces: [LAN_INTERFACE, 'eth9'],
     });
     const annotations = { 'fairlead.dev/address-pool': 'few' };
     await lab.objects.createService('few', { selector: { app: 'web' } }, annotations);
@@ -174,6 +175,17 @@ describe('an address that a host outside the cluster has', () => {
   });
 });
 
+describe('an advertisement', () => {
+  it('says which interface that it names no node has', async () => {
+    const few = await lab.objects.advertisement(
+      'few',
+      ({ status }) => status?.conditions?.some(({ type }) => type === 'UnknownInterface') ?? false,
+    );
+    expect(few.status?.interfaces).toEqual({ [LAN_INTERFACE]: 'node-2' });
+    expect(few.status?.conditions?.at(-1)?.message).toContain('no node that this selects has "eth9"');
+  });
+});
+
 describe('the pages of both processes', () => {
   it('tell health and figures', async () => {
     const agent = await lab.cluster.requesterIn('node-1');
@@ -226,7 +238,7 @@ describe('while the API server is away', () => {
       await lab.objects.deleteService(name);
       await lab.silence(address);
     }
-  });
+  }, 60_000);
 });
 
 describe('a controller that is killed', () => {

@@ -172,6 +172,28 @@ describe('the configuration', () => {
     expect(problemOf(advertisements, 'lost')).toBe('');
   });
 
+  it('says of an advertisement that no node has an interface that it names, once the agents had time to tell', async () => {
+    const told = (interfaces: object) =>
+      advertisements.set({
+        ...object('near', { interfaces: ['eth0', 'eth9'] }),
+        status: { ...statusOf(advertisements, 'near'), interfaces },
+      } as KubeObject);
+    nodes.set(node('node-1', '198.51.100.1'));
+    told({});
+    config.start(stop.signal);
+    await clock.advance(4_000);
+    expect(conditionsOf(advertisements, 'near')).toEqual(['Valid Valid']);
+    told({ eth0: 'node-1' });
+    await clock.advance(10_000);
+    expect(conditionsOf(advertisements, 'near')).toEqual(['Valid Valid', 'UnknownInterface NoNodeHasIt']);
+    expect(statusOf(advertisements, 'near').conditions?.[1]?.message).toBe(
+      'spec.interfaces: no node that this selects has "eth9", as far as agents tell; correct the name, or see that agents run there',
+    );
+    told({ eth0: 'node-1', eth9: 'node-1' });
+    await clock.advance(2_000);
+    expect(conditionsOf(advertisements, 'near')).toEqual(['Valid Valid']);
+  });
+
   it('writes a status again that could not be written, but not of what is gone', async () => {
     let tries = 0;
     api.before = (key) => {
@@ -216,10 +238,20 @@ describe('the configuration', () => {
     nodes.set(node('node-1', '192.0.2.1', 'node-1.example.com'));
     config.start(stop.signal);
     expect(await provider.ensure(request('a'))).toMatchObject({ addresses: ['192.0.2.2'] });
+    await clock.advance(2_000);
+    expect(statusOf(pools, 'lan').conditions?.find(({ type }) => type === 'NodeAddresses')).toMatchObject({
+      status: 'True',
+      reason: 'KeptBack',
+      message:
+        'nodes have these addresses, which are not given out: 192.0.2.1 (node-1); take them out of spec.addresses, or name them in spec.exclude',
+    });
     nodes.set(node('node-1', '192.0.2.3'));
     await clock.advance(20);
     expect(await provider.ensure(request('b'))).toMatchObject({ addresses: ['192.0.2.1'] });
     expect(await provider.ensure(request('c'))).toMatchObject({ kind: 'pending', reason: 'PoolExhausted' });
+    nodes.set(node('node-1', '198.51.100.1'));
+    await clock.advance(2_000);
+    expect(conditionsOf(pools, 'lan').join()).not.toContain('NodeAddresses');
   });
 
   it('does not take the heartbeat of a node for a change', async () => {
