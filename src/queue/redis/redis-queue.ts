@@ -2,6 +2,7 @@
 // is told to the subscribers, who add everything again. Jobs are bull's; see scripts.ts for what is ours beside them.
 import { type Clock, type Random, sleep } from '../../clock/clock.ts';
 import type { Logger } from '../../observe/logger.ts';
+import type { TokenBuckets } from '../token-buckets.ts';
 import { countsByAccount, type KeyState } from '../view.ts';
 import {
   type AddOptions,
@@ -22,7 +23,9 @@ import {
   type Placement,
 } from './bull.ts';
 import { RedisLease } from './redis-lease.ts';
-import { ADD, BEGIN, CHECK, END, ORPHANS, PUT_BACK, RENEW, SCRIPTS, type Script, STATES } from './scripts.ts';
+import { RedisTokenBuckets } from './redis-token-buckets.ts';
+import { defineScripts, runScript } from './run-script.ts';
+import { ADD, BEGIN, CHECK, END, ORPHANS, PUT_BACK, RENEW, type Script, STATES } from './scripts.ts';
 
 export interface RedisQueueOptions {
   readonly client: Client;
@@ -59,6 +62,8 @@ interface Ask {
 }
 
 export class RedisQueue implements WorkQueue {
+  /** In the same Redis, for all controllers. */
+  readonly buckets: TokenBuckets;
   readonly #options: RedisQueueOptions;
   readonly #times: RedisTimes;
   readonly #bull: BullQueue;
@@ -80,9 +85,8 @@ export class RedisQueue implements WorkQueue {
   constructor(options: RedisQueueOptions) {
     this.#options = options;
     this.#times = options.times ?? TIMES;
-    for (const client of [options.client, options.blocking]) {
-      for (const { name, keys, lua } of SCRIPTS) client.defineCommand(name, { numberOfKeys: keys, lua });
-    }
+    defineScripts(options.client);
+    this.buckets = new RedisTokenBuckets(options.client, options.prefix, options.clock);
     this.#bull = openBull({ ...options, ...this.#times });
   }
 
@@ -383,14 +387,7 @@ export class RedisQueue implements WorkQueue {
   // Talking to Redis
 
   #run(script: Script, keys: readonly string[], words: readonly (string | number)[]): Promise<unknown> {
-    // defineCommand has put a method of this name there.
-    const commands = this.#options.client as unknown as Record<
-      string,
-      (...words: (string | number)[]) => Promise<unknown>
-    >;
-    const command = commands[script.name];
-    if (!command) throw new Error(`no script ${script.name}`);
-    return command.call(this.#options.client, ...keys, ...words);
+    return runScript(this.#options.client, script, keys, words);
   }
 
   #key(what: string, key = ''): string {

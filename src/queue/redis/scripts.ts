@@ -273,4 +273,24 @@ return states
 `,
 };
 
-export const SCRIPTS: readonly Script[] = [ADD, BEGIN, END, RENEW, CHECK, PUT_BACK, ORPHANS, STATES];
+/**
+ * Takes a token of a bucket, which is kept as the time when it would be full again. KEYS bucket; ARGV microseconds
+ * that one token takes to come, and tokens in a full bucket. Answers the microseconds until the token may be used.
+ */
+export const TOKEN: Script = {
+  name: 'fairleadToken',
+  keys: 1,
+  lua: `
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local each, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full = tonumber(redis.call('GET', KEYS[1])) or now
+-- So far ahead is nobody who waits: the clock was set back.
+if full < now or full > now + (burst + 10000) * each then full = now end
+full = full + each
+redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
+return math.ceil(math.max(0, full - now - burst * each))
+`,
+};
+
+export const SCRIPTS: readonly Script[] = [ADD, BEGIN, END, RENEW, CHECK, PUT_BACK, ORPHANS, STATES, TOKEN];
