@@ -63,8 +63,9 @@ export class MemoryQueue implements WorkQueue {
     this.#random = random;
   }
 
-  add(key: string, { after = 0, priority = 'change', account }: AddOptions = {}): void {
+  add(key: string, { after = 0, priority = 'change', account, unlessKnown }: AddOptions = {}): void {
     let entry = this.#entries.get(key);
+    if (entry && unlessKnown) return;
     if (!entry) {
       entry = new Entry(key);
       this.#entries.set(key, entry);

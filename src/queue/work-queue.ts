@@ -14,6 +14,8 @@ export interface AddOptions {
    * take turns. Keys without an account are one lane together: addresses from pools are given by age.
    */
   readonly account?: string;
+  /** Only if the queue knows nothing of the key: it neither waits, nor runs, nor is parked. */
+  readonly unlessKnown?: boolean;
 }
 
 /** The right to run one key. */

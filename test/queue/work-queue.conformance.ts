@@ -185,6 +185,22 @@ export function describeWorkQueue(name: string, make: MakeQueue, histories: numb
       await place.holds({});
     });
 
+    it('takes on a key that it does not know where it is told to leave others alone', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a', { unlessKnown: true, priority: 'resync' });
+      await place.holds({ ready: 1 });
+      await place.takeAll(1);
+      await place.add('shop/a', { unlessKnown: true });
+      await place.done(place.running[0]);
+      await place.holds({});
+      await place.add('shop/a', { after: 3_600_000 });
+      await place.add('shop/a', { unlessKnown: true });
+      await place.holds({ delayed: 1 });
+      place.queue.add('shop/b', { unlessKnown: true });
+      await place.add('shop/b', { after: 3_600_000 });
+      await place.holds({ ready: 1, delayed: 1 });
+    });
+
     it('waits longer for each retry in a row, and starts over after a run that finished', async () => {
       await using place = await Workplace.open(make);
       const waits: number[] = [];

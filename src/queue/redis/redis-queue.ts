@@ -59,6 +59,7 @@ interface Ask {
   /** 0 for a change, 1 for a resync. */
   readonly rank: number;
   readonly account: string | undefined;
+  readonly unlessKnown: boolean;
 }
 
 export class RedisQueue implements WorkQueue {
@@ -95,10 +96,11 @@ export class RedisQueue implements WorkQueue {
     this.#ticking ??= this.#tick();
   }
 
-  add(key: string, { after = 0, priority = 'change', account }: AddOptions = {}): void {
-    const ask: Ask = { due: this.#options.clock.now() + after, rank: priority === 'change' ? 0 : 1, account };
+  add(key: string, { after = 0, priority = 'change', account, unlessKnown = false }: AddOptions = {}): void {
+    const due = this.#options.clock.now() + after;
+    const ask: Ask = { due, rank: priority === 'change' ? 0 : 1, account, unlessKnown };
     const waiting = this.#asks.get(key);
-    this.#asks.set(key, waiting ? sooner(waiting, ask) : ask);
+    this.#asks.set(key, waiting ? both(waiting, ask) : ask);
     this.#send();
   }
 
@@ -197,7 +199,7 @@ export class RedisQueue implements WorkQueue {
       } catch (error) {
         for (const [key, ask] of batch) {
           const newer = this.#asks.get(key);
-          this.#asks.set(key, newer ? sooner(ask, newer) : ask);
+          this.#asks.set(key, newer ? both(ask, newer) : ask);
         }
         await this.#failed(error);
       }
@@ -207,12 +209,18 @@ export class RedisQueue implements WorkQueue {
   async #ask(batch: readonly (readonly [string, Ask])[]): Promise<void> {
     const now = this.#options.clock.now();
     const answers = await Promise.all(
-      batch.map(async ([key, { due, rank, account }]) => ({
+      batch.map(async ([key, { due, rank, account, unlessKnown }]) => ({
         key,
         answer: (await this.#run(
           ADD,
           [this.#key('entry', key), this.#key('known'), this.#bull.toKey(key), ...this.#order()],
-          [key, Math.max(0, Math.ceil(due - now)), rank, ...(account === undefined ? [] : [account])],
+          [
+            key,
+            Math.max(0, Math.ceil(due - now)),
+            rank,
+            unlessKnown ? 1 : 0,
+            ...(account === undefined ? [] : [account]),
+          ],
         )) as ['none' | 'add' | 'replace', number, string],
       })),
     );
@@ -416,11 +424,12 @@ export class RedisQueue implements WorkQueue {
 type StateRow = [string, string, string, number | '', number, string];
 
 /** Of two asks for one key what both want: see AddOptions. */
-function sooner(before: Ask, after: Ask): Ask {
+function both(before: Ask, after: Ask): Ask {
   return {
     due: Math.min(before.due, after.due),
     rank: Math.min(before.rank, after.rank),
     account: after.account ?? before.account,
+    unlessKnown: before.unlessKnown && after.unlessKnown,
   };
 }
 

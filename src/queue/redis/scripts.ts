@@ -73,7 +73,8 @@ end
 `;
 
 /**
- * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, and the account if it is known.
+ * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, 1 if it is not for a key
+ * that is known, and the account if that is.
  * Answers {what bull is to do: none, add or replace, milliseconds of delay, priority}.
  */
 export const ADD: Script = {
@@ -82,7 +83,8 @@ export const ADD: Script = {
   lua: `${NOW}${PLACE}${HAS_JOB}
 local entry, known, job, served, lanes, wait = unpack(KEYS)
 local asked, rank = now + tonumber(ARGV[2]), tonumber(ARGV[3])
-if ARGV[4] then redis.call('HSET', entry, 'account', ARGV[4]) end
+if ARGV[4] == '1' and redis.call('EXISTS', entry) == 1 then return {'none'} end
+if ARGV[5] then redis.call('HSET', entry, 'account', ARGV[5]) end
 local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'account')
 local state, due, before, account = e[1], tonumber(e[2]), tonumber(e[3]), e[4] or ''
 if state == 'parked' then
