@@ -21,6 +21,7 @@ import {
   statusPatch,
 } from '../status/service-status.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
+import { onWishes } from './wishes.ts';
 
 export const FIELD_MANAGER = 'fairlead-controller';
 
@@ -77,7 +78,9 @@ export class Reconciler {
     this.#addAll(owned);
     const unsubscribe = [
       queue.subscribe(() => void this.lookAtAll()),
-      services.subscribe((key) => this.#add(key)),
+      this.#options.leads
+        ? onWishes(services, (key) => this.#add(key))
+        : services.subscribe((key) => this.#add(key)),
       namespaces.subscribe((name) => this.#addNamespace(name)),
       provider.subscribe((key) => this.#add(key)),
     ];

@@ -148,6 +148,22 @@ describe('of several controllers on one queue', () => {
     expect(await queue.view()).toMatchObject({ ready: 0, running: 0, parked: 0, delayed: 1 });
   });
 
+  it('one queues what users change, and not what a controller wrote', async () => {
+    const leader = await start(true);
+    await create(service('a'), leader);
+    const written = server.get('shop/a') ?? expect.fail('gone');
+    expect(written.status?.loadBalancer?.ingress).toHaveLength(1);
+    leader.heard.set(written);
+    await clock.advance(100);
+    expect(leader.calls).toHaveLength(1);
+    const { metadata } = written;
+    await create(
+      { ...written, metadata: { ...metadata, resourceVersion: '1000', annotations: { a: 'b' } } },
+      leader,
+    );
+    expect(leader.calls).toHaveLength(2);
+  });
+
   it('the next leader queues what its predecessor may have missed, and repeats nothing that is finished', async () => {
     const [first, second] = [await start(true), await start(false)];
     await create(service('finished'), first, second);
