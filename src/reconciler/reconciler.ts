@@ -21,7 +21,7 @@ import {
   statusPatch,
 } from '../status/service-status.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
-import { onWishes } from './wishes.ts';
+import { onWishes, versionOf } from './wishes.ts';
 
 export const FIELD_MANAGER = 'fairlead-controller';
 
@@ -31,8 +31,6 @@ const CONCURRENCY = 32;
 const AWAY_PAUSE = 500;
 /** Milliseconds that writes under way have to finish after the signal to stop, which allows two seconds in all. */
 const STOP_PATIENCE = 1_000;
-/** Milliseconds for which a change is remembered by who does not lead: longer than any change of leader takes. */
-const RECENT = 30_000;
 
 export interface ReconcilerOptions {
   readonly api: KubeApi;
@@ -62,8 +60,6 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   /** Keys that are about to be queued. */
   readonly #batch = new Set<string>();
-  /** What changed lately while another led, and when. */
-  readonly #recent = new Map<string, number>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -91,9 +87,8 @@ export class Reconciler {
 
   /** What may have been missed is queued: the queue forgot it, or the controller that led has died. */
   async lookAtAll(): Promise<void> {
-    for (const [key, at] of this.#recent) if (this.#options.clock.now() - at < RECENT) this.#add(key);
-    this.#recent.clear();
-    this.#addAll(await this.#options.provider.listOwned());
+    const { provider } = this.#options;
+    this.#addAll(await provider.listOwned());
   }
 
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
@@ -118,10 +113,11 @@ export class Reconciler {
     const { services, queue, leads } = this.#options;
     if (leads?.() === false) return;
     for (const key of owned) if (!services.get(key)) queue.add(key);
-    // What several share, and is in the queue already, was done and is to be looked at again in its time.
-    const unlessKnown = leads !== undefined;
-    for (const service of this.#concerned().sort(byTurn))
-      queue.add(keyOf(service), { priority: 'resync', unlessKnown, ...this.#laneOf(service) });
+    for (const service of this.#concerned().sort(byTurn)) {
+      // What several share may be done already, and waits in the queue for its next time.
+      const unless = leads ? { unlessFinished: versionOf(service) } : {};
+      queue.add(keyOf(service), { priority: 'resync', ...unless, ...this.#laneOf(service) });
+    }
   }
 
   #concerned(): ServiceObject[] {
@@ -143,10 +139,7 @@ export class Reconciler {
   /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, what goes, then by age. */
   #add(key: string): void {
     const { services, queue, leads } = this.#options;
-    if (leads?.() === false) {
-      this.#remember(key);
-      return;
-    }
+    if (leads?.() === false) return;
     this.#batch.add(key);
     if (this.#batch.size > 1) return;
     queueMicrotask(() => {
@@ -158,16 +151,6 @@ export class Reconciler {
       for (const service of found.filter(concerns).sort(byTurn))
         queue.add(keyOf(service), this.#laneOf(service));
     });
-  }
-
-  #remember(key: string): void {
-    const now = this.#options.clock.now();
-    this.#recent.delete(key);
-    this.#recent.set(key, now);
-    for (const [oldest, at] of this.#recent) {
-      if (now - at < RECENT) break;
-      this.#recent.delete(oldest);
-    }
   }
 
   #read(service: ServiceObject): ServiceRead {
@@ -184,9 +167,9 @@ export class Reconciler {
       const began = clock.now();
       let outcome: WorkOutcome = { kind: 'finished' };
       try {
-        const { ended, again } = await this.#reconcile(lease);
+        const { ended, ...run } = await this.#reconcile(lease);
+        outcome = { kind: 'finished', ...run };
         metrics.reconciles.inc({ outcome: ended });
-        if (again) queue.add(key, { priority: 'resync', ...again });
         metrics.duration.observe((clock.now() - began) / 1000);
       } catch (error) {
         metrics.reconciles.inc({ outcome: 'error' });
@@ -245,9 +228,12 @@ export class Reconciler {
     onAllocation();
     const patch = statusPatch(service, outcome, clock.wallTime());
     if (patch && (await this.#write(lease, service, patch))) this.#tell(service, patch);
-    const { kind: ended } = outcome;
-    if (outcome.again === undefined) return { ended };
-    return { ended, again: { after: outcome.again, ...this.#laneOf(service) } };
+    const { kind: ended, again } = outcome;
+    return {
+      ended,
+      ...(again === undefined ? {} : { again }),
+      ...(leads ? { version: versionOf(service) } : {}),
+    };
   }
 
   async #readAnew(key: string): Promise<ServiceObject | undefined> {
@@ -311,7 +297,9 @@ export class Reconciler {
 /** How a run ended, as the metric names it, and when the next one is due without a change. */
 interface Run {
   readonly ended: Outcome['kind'] | 'deleted' | 'foreign' | 'unready';
-  readonly again?: { readonly after: number; readonly account?: string };
+  readonly again?: number;
+  /** Of the Service, where others may ask for it. */
+  readonly version?: string;
 }
 
 /** Right before each write. */

@@ -1,4 +1,5 @@
 // Hears of a Service when its user wants something else, and not of what controllers write on it.
+import { createHash } from 'node:crypto';
 import { POOL_ANNOTATION } from '../api/service.ts';
 import type { ServiceObject } from '../kube/objects.ts';
 import { keyOf, type Store } from '../kube/store.ts';
@@ -10,7 +11,7 @@ import { keyOf, type Store } from '../kube/store.ts';
 export function onWishes(store: Store<ServiceObject>, listener: (key: string) => void): () => void {
   const known = new Map<string, string>();
   const isNews = (key: string, service: ServiceObject | undefined): boolean => {
-    const wishes = service && wishesOf(service);
+    const wishes = service && versionOf(service);
     if (wishes === known.get(key)) return false;
     if (wishes === undefined) known.delete(key);
     else known.set(key, wishes);
@@ -22,8 +23,10 @@ export function onWishes(store: Store<ServiceObject>, listener: (key: string) =>
   });
 }
 
-function wishesOf({ metadata, spec }: ServiceObject): string {
+/** The same for as long as its user wants the same, whatever controllers write. */
+export function versionOf({ metadata, spec }: ServiceObject): string {
   const { uid, labels, annotations, deletionTimestamp } = metadata;
   const { [POOL_ANNOTATION]: _, ...theirs } = annotations ?? {};
-  return JSON.stringify([uid, labels, theirs, deletionTimestamp, spec]);
+  const wishes = JSON.stringify([uid, labels, theirs, deletionTimestamp, spec]);
+  return createHash('sha256').update(wishes).digest('base64');
 }

@@ -1,6 +1,5 @@
 // Several controllers on one queue: one says what is to be done, and all do it.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ServiceRequest } from '../../src/api/service.ts';
 import { VirtualClock } from '../../src/clock/virtual-clock.ts';
 import { EventRecorder } from '../../src/kube/events.ts';
 import type { NamespaceObject, ServiceObject } from '../../src/kube/objects.ts';
@@ -8,23 +7,11 @@ import { SERVICES } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
-import type { BeforeWrite, Outcome } from '../../src/providers/provider.ts';
-import { ScriptedProvider } from '../../src/providers/scripted-provider.ts';
 import { MemoryQueue } from '../../src/queue/memory-queue.ts';
 import { reconcilerMetrics } from '../../src/reconciler/metrics.ts';
 import { Reconciler } from '../../src/reconciler/reconciler.ts';
+import { CLOUD_CLASS, DRIFT_CHECK, ScriptedCloud } from '../providers/scripted-cloud.ts';
 import { LoopbackApi } from './loopback-api.ts';
-
-const DRIFT_CHECK = 45_000;
-
-/** A cloud: answers with a name, and wants to be asked again. */
-class Cloud extends ScriptedProvider {
-  override async ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome> {
-    await super.ensure(request, beforeWrite);
-    const hostnames = [`${request.labels.version}.example`];
-    return { kind: 'done', addresses: [], hostnames, source: 'main', again: DRIFT_CHECK };
-  }
-}
 
 interface Controller {
   leads: boolean;
@@ -68,18 +55,18 @@ async function start(leads: boolean): Promise<Controller> {
     api,
     services: heard,
     namespaces: new Store<NamespaceObject>(),
-    provider: new Cloud(async (key) => {
+    provider: new ScriptedCloud(async (key) => {
       calls.push(key);
       await working;
     }),
     queue,
-    classes: { classes: new Set(['example.com/cloud']), classless: false },
+    classes: { classes: new Set([CLOUD_CLASS]), classless: false },
     events: new EventRecorder({ api, clock, log, instance: 'test' }),
     clock,
     log,
     metrics: reconcilerMetrics(createRegistry(), () => queue.view()),
     onAllocation: () => {},
-    concerns: ({ spec }: ServiceObject) => spec.loadBalancerClass === 'example.com/cloud',
+    concerns: ({ spec }: ServiceObject) => spec.loadBalancerClass === CLOUD_CLASS,
     accountOf: () => 'main',
     leads: () => controller.leads,
   };
@@ -90,7 +77,7 @@ async function start(leads: boolean): Promise<Controller> {
 }
 
 let version = 0;
-function service(name: string, loadBalancerClass = 'example.com/cloud'): ServiceObject {
+function service(name: string, loadBalancerClass = CLOUD_CLASS): ServiceObject {
   const resourceVersion = `${++version}`;
   return {
     metadata: {

@@ -5,6 +5,7 @@
 //   state    queued, running or parked
 //   due      when it is to run next, in milliseconds of Redis' clock. Absent while it runs and nobody has asked again
 //   rank     of the next run: 0 for a change, 1 for a resync;  ran: that of the run under way
+//   finished the version of its last run that finished
 //   tag      its place in the order of its rank, see `place`
 //   account, retries, error
 // Because `due` is cleared when a run begins and looked at in the same step that ends it, what is added during a
@@ -73,8 +74,8 @@ end
 `;
 
 /**
- * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, 1 if it is not for a key
- * that is known, and the account if that is.
+ * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, the version whose last run
+ * makes it needless ("" for none), and the account if it is known.
  * Answers {what bull is to do: none, add or replace, milliseconds of delay, priority}.
  */
 export const ADD: Script = {
@@ -83,7 +84,7 @@ export const ADD: Script = {
   lua: `${NOW}${PLACE}${HAS_JOB}
 local entry, known, job, served, lanes, wait = unpack(KEYS)
 local asked, rank = now + tonumber(ARGV[2]), tonumber(ARGV[3])
-if ARGV[4] == '1' and redis.call('EXISTS', entry) == 1 then return {'none'} end
+if ARGV[4] ~= '' and redis.call('HGET', entry, 'finished') == ARGV[4] then return {'none'} end
 if ARGV[5] then redis.call('HSET', entry, 'account', ARGV[5]) end
 local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'account')
 local state, due, before, account = e[1], tonumber(e[2]), tonumber(e[3]), e[4] or ''
@@ -150,7 +151,8 @@ return {current, 'run', token, now - due}
 
 /**
  * Ends a run. KEYS entry, known, lease, served, lanes, wait; ARGV key, token, outcome (finished, retry or back),
- * after ("" for a backoff), random, error ("" for none), the backoff's first and most, retries until parked.
+ * after ("": a retry has its backoff, and what finished is over), random, error ("" for none), the backoff's first and most, retries until parked,
+ * version ("" for none).
  * Answers {'lost'}, {'done'} or {'add', milliseconds of delay, priority}.
  */
 export const END: Script = {
@@ -163,9 +165,11 @@ if redis.call('GET', lease) ~= token then return {'lost'} end
 redis.call('DEL', lease)
 local e = redis.call('HMGET', entry, 'due', 'rank', 'ran', 'account')
 local due, rank = tonumber(e[1]), tonumber(e[2])
-local asked
+local asked, again
 if outcome == 'finished' then
   redis.call('HDEL', entry, 'retries')
+  redis.call('HSET', entry, 'finished', ARGV[10])
+  if after ~= '' then asked, again = now + tonumber(after), 1 end
 elseif outcome == 'back' then
   asked = now
 else
@@ -177,7 +181,7 @@ else
   local pause = math.min(tonumber(ARGV[8]), tonumber(ARGV[7]) * 2 ^ (retries - 1)) * (0.5 + random / 2)
   asked = now + (tonumber(after) or math.ceil(pause))
 end
-if asked and (not due or asked < due) then due, rank = asked, tonumber(e[3]) end
+if asked and (not due or asked < due) then due, rank = asked, again or tonumber(e[3]) end
 if not due then
   redis.call('DEL', entry)
   redis.call('SREM', known, key)
