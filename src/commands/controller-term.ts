@@ -71,7 +71,7 @@ export async function runTerm(
   const whole = [services.synced, namespaces.synced, nodes.synced, pools.synced, reservations.settled];
   await Promise.race([stop, Promise.all(whole)]);
   if (signal.aborted) return membership;
-  const opened = await openQueue(options, namespaces.store, log, signal);
+  const opened = await openQueue(options, { share: 'pools', namespaces: namespaces.store, log, signal });
   if (!opened) return membership;
   const { queue, close } = opened;
   const reconciler = new Reconciler({

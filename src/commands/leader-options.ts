@@ -19,14 +19,29 @@ export interface LeaderOptions {
 
 /** client-go's (tools/leaderelection, JitterFactor): a leader needs the time for one try at the least. */
 const TRY_FACTOR = 1.2;
+/**
+ * Milliseconds. Shorter than client-go's 15, 10 and 2 s: a leader that died is followed within 5 s, for two writes a
+ * second to one object. Whoever loses the lease for want of an answer in 3 s only stops deciding; what serves serves on.
+ */
+export const LEASE_TIMES: LeaseTimes = { leaseDuration: 4_000, renewDeadline: 3_000, retryPeriod: 500 };
 
 export function addLeaderOptions(command: Command): Command {
   return command
     .option('--leader-elect', 'lead only while holding the lease (default: true)', true)
     .option('--no-leader-elect', 'lead at once: there must be no other controller')
-    .option('--leader-elect-lease-duration <duration>', 'wait so long for a silent leader', duration, 15_000)
-    .option('--leader-elect-renew-deadline <duration>', 'lead no more without renewal', duration, 10_000)
-    .option('--leader-elect-retry-period <duration>', 'between two tries', duration, 2_000)
+    .option(
+      '--leader-elect-lease-duration <duration>',
+      'wait so long for a silent leader',
+      duration,
+      LEASE_TIMES.leaseDuration,
+    )
+    .option(
+      '--leader-elect-renew-deadline <duration>',
+      'lead no more without renewal',
+      duration,
+      LEASE_TIMES.renewDeadline,
+    )
+    .option('--leader-elect-retry-period <duration>', 'between two tries', duration, LEASE_TIMES.retryPeriod)
     .option('--leader-elect-resource-name <name>', 'of the Lease', 'fairlead-controller')
     .option('--leader-elect-resource-namespace <name>', 'of the Lease', ownNamespace());
 }

@@ -6,6 +6,7 @@ import type { Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import { MemoryQueue } from '../queue/memory-queue.ts';
 import { type QueueAddress, readQueueAddress, withoutPassword } from '../queue/queue-address.ts';
+import { MemoryTokenBuckets, type TokenBuckets } from '../queue/token-buckets.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -40,25 +41,39 @@ export async function checkQueue({ queue: address }: QueueOptions): Promise<void
 
 export interface OpenedQueue {
   readonly queue: WorkQueue;
+  /** Where the queue is shared these are, too. */
+  readonly buckets: TokenBuckets;
   close(): Promise<void>;
+}
+
+export interface QueuePlace {
+  /** Addresses from pools are the leader's work, clouds everybody's: nobody takes from the other's queue. */
+  readonly share: 'pools' | 'clouds';
+  readonly namespaces: Store<NamespaceObject>;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
 }
 
 /** Waits until the queue can be used; undefined when `signal` comes first. Throws UsageError as checkQueue does. */
 export async function openQueue(
   { queue: address }: QueueOptions,
-  namespaces: Store<NamespaceObject>,
-  log: Logger,
-  signal: AbortSignal,
+  { share, namespaces, log, signal }: QueuePlace,
 ): Promise<OpenedQueue | undefined> {
   const parts = { clock: systemClock, random: Math.random };
-  if (address.kind === 'memory') return { queue: new MemoryQueue(parts), close: async () => {} };
+  if (address.kind === 'memory')
+    return {
+      queue: new MemoryQueue(parts),
+      buckets: new MemoryTokenBuckets(systemClock),
+      close: async () => {},
+    };
   const { openRedisQueue } = await import('../queue/redis/open.ts');
-  const prefix = `{fairlead:${clusterId(namespaces)}}`;
+  const prefix = `{fairlead:${clusterId(namespaces)}}:${share}`;
   const opened = await namingFiles(() => openRedisQueue({ ...parts, address, prefix, log, signal }));
   if (opened.kind === 'stopped') return undefined;
   if (opened.kind === 'unfit') throw new UsageError(`--queue: the Redis cannot serve: ${opened.problem}`);
   log.info({ prefix }, 'the queue is on Redis');
-  return { queue: opened.queue, close: () => opened.queue.close() };
+  const { queue } = opened;
+  return { queue, buckets: queue.buckets, close: () => queue.close() };
 }
 
 /** Tells clusters that share a Redis apart: namespaces are not made anew in the life of a cluster, least this one. */

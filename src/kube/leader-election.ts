@@ -44,6 +44,8 @@ export class LeaderElection {
   readonly #options: LeaderElectionOptions;
   /** The lease as last seen, and since when it has been so. */
   #seen: { readonly version: string | undefined; readonly since: number } | undefined;
+  /** When another's lease, as last seen, will have run out. */
+  #free = Number.NEGATIVE_INFINITY;
   /** As we wrote it last: renewed without reading it first. */
   #mine: LeaseObject | undefined;
   #attempting: Promise<void> = Promise.resolve();
@@ -70,10 +72,16 @@ export class LeaderElection {
     while (!signal.aborted) {
       await this.#try(signal);
       if (signal.aborted) break;
-      if (!this.leads()) await sleep(clock, times.retryPeriod * (0.8 + 0.4 * random()), signal);
+      if (!this.leads()) await sleep(clock, this.#pause(times.retryPeriod * (0.8 + 0.4 * random())), signal);
       else if ((await this.#serve(signal, lead)) === 'ended') return;
     }
     await this.#release();
+  }
+
+  /** A lease that runs out is taken then, and not with the next look. */
+  #pause(usual: number): number {
+    const left = this.#free - this.#options.clock.now();
+    return left > 0 ? Math.min(usual, left) : usual;
   }
 
   async #serve(signal: AbortSignal, lead: (term: Term) => Promise<void>): Promise<'lost' | 'ended'> {
@@ -143,8 +151,10 @@ export class LeaderElection {
     const lease = this.#mine ?? (await this.#read());
     const version = lease?.metadata.resourceVersion;
     if (this.#seen?.version !== version) this.#seen = { version, since: clock.now() };
-    const move = nextMove(lease, identity, clock.now() - (this.#seen?.since ?? clock.now()));
+    const { since } = this.#seen ?? { since: clock.now() };
+    const move = nextMove(lease, identity, clock.now() - since);
     if (move === 'wait') {
+      this.#free = since + (lease?.spec?.leaseDurationSeconds ?? 0) * 1000 + 1;
       this.#until = Number.NEGATIVE_INFINITY;
       return;
     }

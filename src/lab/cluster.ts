@@ -20,9 +20,6 @@ export interface ClusterOptions {
   readonly onProgress?: (what: string) => void;
 }
 
-/** A killed leader is followed within seconds, as a killed node is. */
-const LEASE_TIMES = ['lease-duration=4s', 'renew-deadline=3s', 'retry-period=500ms'];
-
 export class Cluster {
   readonly plan: LabPlan;
   readonly api: KubeApi;
@@ -70,12 +67,7 @@ export class Cluster {
     this.controller = await startFairlead('controller', {
       namespace: this.plan.controlPlane.name,
       logFolder: this.#folder,
-      args: [
-        'controller',
-        ...['--kubeconfig', this.controlPlane.accounts.controller],
-        ...LEASE_TIMES.map((time) => `--leader-elect-${time}`),
-        ...args,
-      ],
+      args: ['controller', ...['--kubeconfig', this.controlPlane.accounts.controller], ...args],
       ready: 'synced',
     });
     return this.controller;

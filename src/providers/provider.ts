@@ -11,26 +11,37 @@ export interface Ingress {
   readonly source?: string;
 }
 
+interface Answer extends Ingress {
+  /** Milliseconds after which to ask again, whoever does it then; sooner if something changes. */
+  readonly again?: number;
+}
+
 export type Outcome =
   /** The Service has what it asked for. */
-  | ({ readonly kind: 'done' } & Ingress)
+  | ({ readonly kind: 'done' } & Answer)
   /** Not now; the provider tells when to ask again. With what it keeps meanwhile. */
   | ({
       readonly kind: 'pending';
       /** Stable, CamelCase. */
       readonly reason: string;
       readonly message: string;
-    } & Ingress)
+    } & Answer)
   /** Not before the user changes something. */
-  | ({ readonly kind: 'refused'; readonly reason: string; readonly message: string } & Ingress);
+  | ({ readonly kind: 'refused'; readonly reason: string; readonly message: string } & Answer);
+
+/**
+ * To be called right before each write that others can see: throws once another controller may be at work on the
+ * Service, and what it throws must keep the write from leaving.
+ */
+export type BeforeWrite = () => void;
 
 export interface Provider {
   /** What the Service has it keeps, as far as it may, and gets nothing new. After a start: once for each, oldest first. */
   keep(request: ServiceRequest): Promise<Ingress>;
   /** Gives the Service what it asks for. A second call with the same request changes nothing. */
-  ensure(request: ServiceRequest): Promise<Outcome>;
+  ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome>;
   /** Gives up what the Service has, if it has anything. */
-  remove(key: string): Promise<void>;
+  remove(key: string, beforeWrite: BeforeWrite): Promise<void>;
   /** Keys of the Services that have something here. */
   listOwned(): Promise<readonly string[]>;
   /** Hears of Services whose `ensure` would answer differently now, without a change of their own. Returns the way out. */

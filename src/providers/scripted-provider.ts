@@ -2,15 +2,23 @@
 // one address of 198.51.100.0/24, in the order in which they ask.
 import type { ServiceRequest } from '../api/service.ts';
 import { fromBigInt, ip, toBigInt } from '../net/address.ts';
-import type { Ingress, Outcome, Provider } from './provider.ts';
+import type { BeforeWrite, Ingress, Outcome, Provider } from './provider.ts';
 
 const NOTHING: Ingress = { addresses: [] };
 
+/** What stands for the calls to a cloud: takes its time, and asks before each write. */
+export type ScriptedWork = (key: string, beforeWrite: BeforeWrite) => Promise<void>;
+
 export class ScriptedProvider implements Provider {
+  readonly #work: ScriptedWork;
   readonly #has = new Map<string, Ingress>();
   readonly #script = new Map<string, Outcome>();
   readonly #listeners = new Set<(key: string) => void>();
   #next = toBigInt(ip('198.51.100.1'));
+
+  constructor(work: ScriptedWork = async () => {}) {
+    this.#work = work;
+  }
 
   /** From now on `ensure` answers this for the Service; its listeners hear of it. */
   say(key: string, outcome: Outcome): void {
@@ -24,7 +32,8 @@ export class ScriptedProvider implements Provider {
     return kept.addresses.length > 0 ? kept : NOTHING;
   }
 
-  async ensure(request: ServiceRequest): Promise<Outcome> {
+  async ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome> {
+    await this.#work(request.key, beforeWrite);
     const { addresses } = await this.keep(request);
     const outcome = this.#script.get(request.key) ?? {
       kind: 'done',
@@ -40,7 +49,8 @@ export class ScriptedProvider implements Provider {
     else this.#has.set(key, { addresses, ...(source === undefined ? {} : { source }) });
   }
 
-  async remove(key: string): Promise<void> {
+  async remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
+    await this.#work(key, beforeWrite);
     this.#has.delete(key);
   }
 

@@ -21,6 +21,8 @@ class Entry extends Waiting {
   priority: Priority = 'resync';
   /** When it became ready. */
   since = 0;
+  /** The version of its last run that finished. */
+  finished: string | undefined;
   running: MemoryLease | undefined;
   /** It was added while it ran. */
   again: Priority | undefined;
@@ -63,8 +65,9 @@ export class MemoryQueue implements WorkQueue {
     this.#random = random;
   }
 
-  add(key: string, { after = 0, priority = 'change', account }: AddOptions = {}): void {
+  add(key: string, { after = 0, priority = 'change', account, unlessFinished }: AddOptions = {}): void {
     let entry = this.#entries.get(key);
+    if (entry && unlessFinished !== undefined && entry.finished === unlessFinished) return;
     if (!entry) {
       entry = new Entry(key);
       this.#entries.set(key, entry);
@@ -103,8 +106,11 @@ export class MemoryQueue implements WorkQueue {
     entry.running = undefined;
     const { again } = entry;
     entry.again = undefined;
-    if (outcome.kind === 'finished') entry.retries = 0;
-    else {
+    if (outcome.kind === 'finished') {
+      entry.retries = 0;
+      entry.finished = outcome.version;
+      if (outcome.again !== undefined) this.#delay(entry, outcome.again, 'resync');
+    } else {
       const after = outcome.after ?? backoff(entry.retries, this.#random());
       entry.retries++;
       if (outcome.error !== undefined && entry.retries >= PARK_AFTER && !again && !entry.delay)

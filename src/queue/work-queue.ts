@@ -14,6 +14,8 @@ export interface AddOptions {
    * take turns. Keys without an account are one lane together: addresses from pools are given by age.
    */
   readonly account?: string;
+  /** Not if the queue knows the key, and that its last run that finished was of this version. */
+  readonly unlessFinished?: string;
 }
 
 /** The right to run one key. */
@@ -28,7 +30,13 @@ export interface Lease {
 }
 
 export type WorkOutcome =
-  | { readonly kind: 'finished' }
+  | {
+      readonly kind: 'finished';
+      /** Of what the key stands for, as the run saw it. */
+      readonly version?: string;
+      /** Run it again after so many milliseconds, as a `resync`. */
+      readonly again?: number;
+    }
   /** Run it again: after so many milliseconds, or after a backoff that grows with each retry in a row. */
   | {
       readonly kind: 'retry';

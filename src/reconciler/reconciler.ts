@@ -21,6 +21,7 @@ import {
   statusPatch,
 } from '../status/service-status.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
+import { onWishes, versionOf } from './wishes.ts';
 
 export const FIELD_MANAGER = 'fairlead-controller';
 
@@ -44,6 +45,15 @@ export interface ReconcilerOptions {
   readonly metrics: ReconcilerMetrics;
   /** Called after each step that may have changed what is allocated. */
   readonly onAllocation: () => void;
+  /** Which Services this reconciler is for: it leaves all others alone. By default it is for all. */
+  readonly concerns?: (service: ServiceObject) => boolean;
+  /** The cloud account that the work on a Service goes to. By default none: the work is the leader's. */
+  readonly accountOf?: (service: ServiceObject) => string | undefined;
+  /**
+   * Given where several controllers work on one queue: whether this one says what is to be done. What it knows may
+   * be older than what another has written, so that each run reads its Service from the API server.
+   */
+  readonly leads?: () => boolean;
 }
 
 export class Reconciler {
@@ -63,8 +73,10 @@ export class Reconciler {
     // From here to the subscriptions nothing waits, so that no change falls in between.
     this.#addAll(owned);
     const unsubscribe = [
-      queue.subscribe(() => provider.listOwned().then((keys) => this.#addAll(keys))),
-      services.subscribe((key) => this.#add(key)),
+      queue.subscribe(() => void this.lookAtAll()),
+      this.#options.leads
+        ? onWishes(services, (key) => this.#add(key))
+        : services.subscribe((key) => this.#add(key)),
       namespaces.subscribe((name) => this.#addNamespace(name)),
       provider.subscribe((key) => this.#add(key)),
     ];
@@ -73,10 +85,16 @@ export class Reconciler {
     for (const end of unsubscribe) end();
   }
 
+  /** What may have been missed is queued: the queue forgot it, or the controller that led has died. */
+  async lookAtAll(): Promise<void> {
+    const { provider } = this.#options;
+    this.#addAll(await provider.listOwned());
+  }
+
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
   async #keepAll(): Promise<void> {
     const { provider, onAllocation } = this.#options;
-    for (const service of [...this.#options.services.values()].sort(byAge)) {
+    for (const service of this.#concerned().sort(byAge)) {
       const read = this.#read(service);
       const request = read.kind === 'valid' ? read.value : read.kind === 'invalid' ? read.keeps : undefined;
       if (request && request.held.length > 0) await provider.keep(request);
@@ -92,10 +110,24 @@ export class Reconciler {
 
   /** What is gone and still has something first, then a second look at everything else. */
   #addAll(owned: readonly string[]): void {
-    const { services, queue } = this.#options;
+    const { services, queue, leads } = this.#options;
+    if (leads?.() === false) return;
     for (const key of owned) if (!services.get(key)) queue.add(key);
-    for (const service of [...services.values()].sort(byTurn))
-      queue.add(keyOf(service), { priority: 'resync' });
+    for (const service of this.#concerned().sort(byTurn)) {
+      // What several share may be done already, and waits in the queue for its next time.
+      const unless = leads ? { unlessFinished: versionOf(service) } : {};
+      queue.add(keyOf(service), { priority: 'resync', ...unless, ...this.#laneOf(service) });
+    }
+  }
+
+  #concerned(): ServiceObject[] {
+    const { services, concerns = () => true } = this.#options;
+    return [...services.values()].filter(concerns);
+  }
+
+  #laneOf(service: ServiceObject): { readonly account?: string } {
+    const account = this.#options.accountOf?.(service);
+    return account === undefined ? {} : { account };
   }
 
   /** A namespace's labels decide on the pools of its Services. */
@@ -106,15 +138,18 @@ export class Reconciler {
 
   /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, what goes, then by age. */
   #add(key: string): void {
-    const { services, queue } = this.#options;
+    const { services, queue, leads } = this.#options;
+    if (leads?.() === false) return;
     this.#batch.add(key);
     if (this.#batch.size > 1) return;
     queueMicrotask(() => {
       const keys = [...this.#batch];
       this.#batch.clear();
+      const { concerns = () => true } = this.#options;
       const found = keys.map((each) => services.get(each)).filter((service) => service !== undefined);
       for (const each of keys) if (!services.get(each)) queue.add(each);
-      for (const service of found.sort(byTurn)) queue.add(keyOf(service));
+      for (const service of found.filter(concerns).sort(byTurn))
+        queue.add(keyOf(service), this.#laneOf(service));
     });
   }
 
@@ -132,7 +167,9 @@ export class Reconciler {
       const began = clock.now();
       let outcome: WorkOutcome = { kind: 'finished' };
       try {
-        metrics.reconciles.inc({ outcome: await this.#reconcile(lease) });
+        const { ended, ...run } = await this.#reconcile(lease);
+        outcome = { kind: 'finished', ...run };
+        metrics.reconciles.inc({ outcome: ended });
         metrics.duration.observe((clock.now() - began) / 1000);
       } catch (error) {
         metrics.reconciles.inc({ outcome: 'error' });
@@ -166,30 +203,47 @@ export class Reconciler {
     return atFault && error instanceof Error ? { kind: 'retry', error: error.message } : { kind: 'retry' };
   }
 
-  /** One run. Resolves with how it ended, as the metric names it. */
-  async #reconcile(lease: Lease): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready'> {
+  async #reconcile(lease: Lease): Promise<Run> {
     const { key } = lease;
-    const { services, provider, onAllocation, clock } = this.#options;
-    const service = services.get(key);
+    const { services, provider, onAllocation, clock, concerns, leads } = this.#options;
+    const service = leads ? await this.#readAnew(key) : services.get(key);
+    const beforeWrite = () => checkHeld(lease);
     if (!service) {
-      await provider.remove(key);
+      await provider.remove(key, beforeWrite);
       onAllocation();
-      return 'deleted';
+      return { ended: 'deleted' };
     }
+    if (concerns?.(service) === false) return { ended: 'foreign' };
     const read = this.#read(service);
     if (service.metadata.deletionTimestamp !== undefined) {
       await this.#release(lease, service, read);
-      return 'deleted';
+      return { ended: 'deleted' };
     }
     if (read.kind === 'foreign' || read.kind === 'unready') {
       await this.#release(lease, service, read);
-      return read.kind;
+      return { ended: read.kind };
     }
-    const outcome = read.kind === 'valid' ? await provider.ensure(read.value) : await this.#refuse(read);
+    const outcome =
+      read.kind === 'valid' ? await provider.ensure(read.value, beforeWrite) : await this.#refuse(read);
     onAllocation();
     const patch = statusPatch(service, outcome, clock.wallTime());
     if (patch && (await this.#write(lease, service, patch))) this.#tell(service, patch);
-    return outcome.kind;
+    const { kind: ended, again } = outcome;
+    return {
+      ended,
+      ...(again === undefined ? {} : { again }),
+      ...(leads ? { version: versionOf(service) } : {}),
+    };
+  }
+
+  async #readAnew(key: string): Promise<ServiceObject | undefined> {
+    const [namespace = '', name = ''] = key.split('/');
+    try {
+      return await this.#options.api.get(SERVICES, { namespace, name });
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return undefined;
+      throw error;
+    }
   }
 
   /**
@@ -201,7 +255,7 @@ export class Reconciler {
     const concerned = kind !== 'foreign' || bearsOurMark(service);
     const emptying = concerned ? emptyingPatch(service) : undefined;
     const emptied = emptying ? await this.#write(lease, service, emptying) : service;
-    await provider.remove(keyOf(service));
+    await provider.remove(keyOf(service), () => checkHeld(lease));
     onAllocation();
     const clearing = concerned && emptied ? clearingPatch(emptied) : undefined;
     if (clearing && emptied && (await this.#write(lease, emptied, clearing))) this.#tell(service, clearing);
@@ -215,7 +269,7 @@ export class Reconciler {
 
   /** Resolves with the Service as it is then, or undefined where it is gone: the watch says so too. */
   async #write(lease: Lease, service: ServiceObject, patch: StatusPatch): Promise<ServiceObject | undefined> {
-    if (!lease.held()) throw new LeaseLost(lease);
+    checkHeld(lease);
     const { name, namespace = '' } = service.metadata;
     const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER } as const;
     try {
@@ -238,6 +292,19 @@ export class Reconciler {
     }
     events.record({ ...before, apiVersion: 'v1', kind: 'Service' }, event);
   }
+}
+
+/** How a run ended, as the metric names it, and when the next one is due without a change. */
+interface Run {
+  readonly ended: Outcome['kind'] | 'deleted' | 'foreign' | 'unready';
+  readonly again?: number;
+  /** Of the Service, where others may ask for it. */
+  readonly version?: string;
+}
+
+/** Right before each write. */
+function checkHeld(lease: Lease): void {
+  if (!lease.held()) throw new LeaseLost(lease);
 }
 
 /** Another worker may be at this key: this one ends where it is. */

@@ -21,19 +21,19 @@ export class ControllerProcess {
   readonly #listeners = new Set<() => void>();
   readonly #ended: Promise<unknown>;
 
-  /** Takes free ports unless `args` say which. */
-  constructor(kubeconfig: string, args: readonly string[] = []) {
-    this.#child = spawn(
+  /** Takes free ports unless `args` say which. `command`: another one that logs as it does. */
+  constructor(
+    kubeconfig: string,
+    args: readonly string[] = [],
+    [command = '', ...words]: readonly string[] = [
       COMMAND,
-      [
-        'controller',
-        ...['--kubeconfig', kubeconfig, '--metrics-bind-address', '127.0.0.1:0', '--witness-port', '0'],
-        ...LEASE,
-        ...RETRY,
-        ...args,
-      ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
-    );
+      'controller',
+      ...['--kubeconfig', kubeconfig, '--metrics-bind-address', '127.0.0.1:0', '--witness-port', '0'],
+      ...LEASE,
+      ...RETRY,
+    ],
+  ) {
+    this.#child = spawn(command, [...words, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#ended = once(this.#child, 'close');
     const { stdout, stderr } = this.#child;
     if (!stdout || !stderr) throw new Error('the child has no pipes');
@@ -64,6 +64,10 @@ export class ControllerProcess {
       this.#listeners.delete(look);
     }
     return find() ?? { msg };
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   /** Sends the signal and resolves with the exit status, null if the signal killed it. */

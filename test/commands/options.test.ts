@@ -1,5 +1,10 @@
 import { expect, it } from 'vitest';
-import { addLeaderOptions, type LeaderOptions, leaseTimes } from '../../src/commands/leader-options.ts';
+import {
+  addLeaderOptions,
+  LEASE_TIMES,
+  type LeaderOptions,
+  leaseTimes,
+} from '../../src/commands/leader-options.ts';
 import { bindAddress, duration, processCommand } from '../../src/commands/options.ts';
 
 function parse(...words: readonly string[]) {
@@ -55,15 +60,15 @@ function times(...words: readonly string[]) {
   return leaseTimes(command.parse(words, { from: 'user' }).opts<LeaderOptions>());
 }
 
-it("has client-go's times for the lease", () => {
-  expect(times()).toEqual({ leaseDuration: 15_000, renewDeadline: 10_000, retryPeriod: 2_000 });
+it('has times for the lease that fit each other', () => {
+  expect(times()).toEqual(LEASE_TIMES);
 });
 
 it.each([
   [['--leader-elect-lease-duration', '500ms'], '--leader-elect-lease-duration 500ms: write whole seconds'],
   [['--leader-elect-lease-duration', '1500ms'], '--leader-elect-lease-duration 1500ms: write whole seconds'],
-  [['--leader-elect-renew-deadline', '15s'], 'write less than the lease duration, 15000ms'],
-  [['--leader-elect-retry-period', '9s'], 'less than the renew deadline (10000ms) divided by 1.2'],
+  [['--leader-elect-renew-deadline', '15s'], 'write less than the lease duration, 4000ms'],
+  [['--leader-elect-retry-period', '9s'], 'less than the renew deadline (3000ms) divided by 1.2'],
   [['--leader-elect-retry-period', '0s'], 'write more than 0'],
 ])('refuses times that do not fit each other: %j', (words, message) => {
   expect(() => times(...words)).toThrow(message);

@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock, Timer } from '../../src/clock/clock.ts';
 import { VirtualClock } from '../../src/clock/virtual-clock.ts';
-import { LeaderElection, type Term } from '../../src/kube/leader-election.ts';
+import { LEASE_TIMES } from '../../src/commands/leader-options.ts';
+import { LeaderElection, type LeaseTimes, type Term } from '../../src/kube/leader-election.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { LeaseApi } from './lease-api.ts';
 
-const TIMES = { leaseDuration: 15_000, renewDeadline: 10_000, retryPeriod: 2_000 };
+const TIMES: LeaseTimes = { leaseDuration: 15_000, renewDeadline: 10_000, retryPeriod: 2_000 };
 
 /** A process's view of the clock: while it is stopped its timers do not run, and time goes on. */
 class StoppableClock implements Clock {
@@ -59,7 +60,13 @@ class Candidate {
   readonly logged: { readonly msg: string; readonly error?: string }[] = [];
   readonly run: Promise<void>;
 
-  constructor(clock: VirtualClock, lease: LeaseApi, identity: string, fault?: LeaseApi['fault']) {
+  constructor(
+    clock: VirtualClock,
+    lease: LeaseApi,
+    identity: string,
+    fault?: LeaseApi['fault'],
+    times: LeaseTimes = TIMES,
+  ) {
     this.clock = new StoppableClock(clock);
     this.api = lease.seenBy();
     this.api.fault = fault;
@@ -67,7 +74,7 @@ class Candidate {
       api: this.api,
       lease: { name: 'fairlead-controller', namespace: 'kube-system' },
       identity,
-      times: TIMES,
+      times,
       clock: this.clock,
       random: () => 0.5,
       log: createLogger({
@@ -107,8 +114,8 @@ afterEach(async () => {
   await Promise.all(candidates.map(({ run }) => run));
 });
 
-function join(identity: string, fault?: LeaseApi['fault']): Candidate {
-  const candidate = new Candidate(clock, lease, identity, fault);
+function join(identity: string, fault?: LeaseApi['fault'], times = TIMES): Candidate {
+  const candidate = new Candidate(clock, lease, identity, fault, times);
   candidates.push(candidate);
   return candidate;
 }
@@ -150,6 +157,27 @@ describe('the first candidate', () => {
     await clock.advance(2 * TIMES.retryPeriod * 1.2);
     expect(b.mayWrite()).toBe(true);
   });
+});
+
+describe('a leader of an installation with the default times', () => {
+  it.each(Array.from({ length: 20 }, (_, i) => 5_000 + i * 37))(
+    'that dies %d ms after the start is followed within five seconds',
+    async (age) => {
+      const a = join('a', undefined, LEASE_TIMES);
+      await clock.advance(123);
+      const b = join('b', undefined, LEASE_TIMES);
+      await clock.advance(age);
+      a.clock.stop();
+      const died = clock.now();
+      while (!b.mayWrite() && clock.now() - died < 10_000) {
+        expect(a.mayWrite() && b.mayWrite()).toBe(false);
+        await clock.advance(10);
+      }
+      expect(a.mayWrite()).toBe(false);
+      // The rest of the second is for the new leader's lists.
+      expect(clock.now() - died).toBeLessThanOrEqual(4_600);
+    },
+  );
 });
 
 describe('a leader', () => {

@@ -185,6 +185,46 @@ export function describeWorkQueue(name: string, make: MakeQueue, histories: numb
       await place.holds({});
     });
 
+    it('runs a key again when the run that finished said so, as a second look, or sooner if it changes', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a');
+      await place.takeAll(1);
+      await place.done(place.running[0], { kind: 'finished', again: 300 });
+      await place.holds({ delayed: 1 });
+      await place.pass(300);
+      await place.holds({ ready: 1 });
+      await place.add('shop/b');
+      expect(await place.takeAll(2)).toEqual(['shop/b', 'shop/a']);
+      await place.add('shop/a');
+      await place.done(place.running[1], { kind: 'finished', again: 3_600_000 });
+      await place.done(place.running[0], { kind: 'finished', again: 3_600_000 });
+      await place.holds({ ready: 1, delayed: 1 });
+    });
+
+    it('does not run a version again that finished, as long as it knows of that', async () => {
+      await using place = await Workplace.open(make);
+      const finish = async (version: string) => {
+        await place.takeAll(1);
+        await place.done(place.running[0], { kind: 'finished', version, again: 3_600_000 });
+      };
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await finish('one');
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await place.holds({ delayed: 1 });
+      await place.add('shop/a', { unlessFinished: 'two' });
+      await finish('two');
+      await place.add('shop/a', { unlessFinished: 'two' });
+      await place.holds({ delayed: 1 });
+      // What is asked for without a condition is.
+      place.queue.add('shop/a');
+      await place.add('shop/a', { unlessFinished: 'two' });
+      await place.takeAll(1);
+      await place.done(place.running[0], { kind: 'finished', version: 'two' });
+      await place.holds({});
+      await place.add('shop/a', { unlessFinished: 'two' });
+      await place.holds({ ready: 1 });
+    });
+
     it('waits longer for each retry in a row, and starts over after a run that finished', async () => {
       await using place = await Workplace.open(make);
       const waits: number[] = [];

@@ -60,9 +60,15 @@ export class LoopbackApi implements KubeApi {
     return object;
   }
 
+  async get<T extends KubeObject>(resource: Resource<T>, name: ObjectName): Promise<T> {
+    const key = keyOf({ metadata: name });
+    const object = this.#stores.get(resource.plural)?.get(key);
+    if (!object) throw new KubeError(404, 'NotFound', `${key} not found`);
+    return object as T; // its store holds nothing else
+  }
+
   list = unused;
   watch = unused;
-  get = unused;
   delete = unused;
 }
 

@@ -9,6 +9,7 @@ import { Store } from '../../src/kube/store.ts';
 import { ip } from '../../src/net/address.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
+import type { BeforeWrite } from '../../src/providers/provider.ts';
 import { ScriptedProvider } from '../../src/providers/scripted-provider.ts';
 import { MemoryQueue } from '../../src/queue/memory-queue.ts';
 import { reconcilerMetrics } from '../../src/reconciler/metrics.ts';
@@ -29,15 +30,15 @@ class Provider extends ScriptedProvider {
     return super.keep(request);
   }
 
-  override async ensure(request: ServiceRequest) {
+  override async ensure(request: ServiceRequest, beforeWrite: BeforeWrite) {
     this.calls.push(`ensure ${request.key}`);
     if (request.pool === 'broken') throw new Error('a fault of the provider');
-    return super.ensure({ ...request });
+    return super.ensure({ ...request }, beforeWrite);
   }
 
-  override async remove(key: string) {
+  override async remove(key: string, beforeWrite: BeforeWrite) {
     this.calls.push(`remove ${key}`);
-    await super.remove(key);
+    await super.remove(key, beforeWrite);
   }
 }
 

@@ -61,5 +61,12 @@ export interface AwsActions {
 
 export type AwsAction = keyof AwsActions;
 
-/** Rejects with the SDK's error. */
-export type AwsApi = <A extends AwsAction>(action: A, input: AwsActions[A][0]) => Promise<AwsActions[A][1]>;
+/**
+ * Rejects with the SDK's error. `beforeSending` is called right before the request leaves, when all that it had to
+ * wait for is over; what it throws keeps the request from leaving.
+ */
+export type AwsApi = <A extends AwsAction>(
+  action: A,
+  input: AwsActions[A][0],
+  beforeSending?: () => void,
+) => Promise<AwsActions[A][1]>;

@@ -3,10 +3,10 @@
 import { AwsAnnotations, CLOUD_ACCOUNT_ANNOTATION } from '../../api/aws-annotations.ts';
 import type { CloudAccount } from '../../api/cloud-account.ts';
 import type { ServiceRequest } from '../../api/service.ts';
-import type { Clock, Random, Timer } from '../../clock/clock.ts';
+import type { Random } from '../../clock/clock.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
-import type { Ingress, Outcome, Provider } from '../provider.ts';
-import type { AwsApi } from './aws-api.ts';
+import type { BeforeWrite, Ingress, Outcome, Provider } from '../provider.ts';
+import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import type { Owner } from './ownership.ts';
 import { ensure, type PassResult, type RemovalResult, remove } from './pass.ts';
 
@@ -24,7 +24,6 @@ export interface OpenAccount {
 
 export interface AwsProviderOptions {
   readonly sources: AwsSources;
-  readonly clock: Clock;
   readonly random: Random;
 }
 
@@ -57,9 +56,10 @@ interface Placed {
 export class AwsProvider implements Provider {
   readonly #options: AwsProviderOptions;
   readonly #listeners = new Set<(key: string) => void>();
+  /** Those without an account. */
+  readonly #waiting = new Set<string>();
   /** Where each Service has, or may have, something: the account of now first, then those that it moved away from. */
   readonly #placed = new Map<string, readonly Placed[]>();
-  readonly #timers = new Map<string, Timer>();
   #accounts: ReadonlyMap<string, OpenAccount> = new Map();
 
   constructor(options: AwsProviderOptions) {
@@ -69,7 +69,8 @@ export class AwsProvider implements Provider {
   /** By name. Services of an account that came or changed are asked for again. */
   setAccounts(accounts: ReadonlyMap<string, OpenAccount>): void {
     this.#accounts = accounts;
-    for (const key of this.#timers.keys()) this.#tell(key);
+    for (const key of this.#placed.keys()) this.#tell(key);
+    for (const key of this.#waiting) this.#tell(key);
   }
 
   /** A host name in the status stays for as long as nobody asks AWS. */
@@ -81,26 +82,27 @@ export class AwsProvider implements Provider {
     return hostnames.length > 0 ? { addresses: [], hostnames } : NOTHING;
   }
 
-  async ensure({ key }: Key): Promise<Outcome> {
+  async ensure({ key }: Key, beforeWrite: BeforeWrite): Promise<Outcome> {
     const { sources } = this.#options;
     const service = sources.service(key);
     if (!service) return { kind: 'refused', reason: 'NoService', message: 'the Service is gone', ...NOTHING };
     const open = this.#accountOf(service);
-    if (!open) return this.#withoutAccount(service);
+    if (!open) return this.#withoutAccount(key, service);
+    this.#waiting.delete(key);
     this.#place(service, open);
     const inputs = { service, nodes: sources.nodes(), slices: sources.slices(key) };
-    const result = await ensure(open.api, open.account, inputs);
-    const whole = result.kind === 'done' ? await this.#leaveOthers(key, result) : result;
-    return this.#conclude(key, service, open.account.name, whole);
+    const result = await ensure(fenced(open.api, beforeWrite), open.account, inputs);
+    const whole = result.kind === 'done' ? await this.#leaveOthers(key, result, beforeWrite) : result;
+    return this.#conclude(service, open.account.name, whole);
   }
 
   /** Rejects with RemovalPendingError while something is left. */
-  async remove(key: string): Promise<void> {
-    this.#cancel(key);
+  async remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
+    this.#waiting.delete(key);
     const service = this.#options.sources.service(key);
     const open = service && this.#accountOf(service);
     if (service && open && !this.#placed.has(key)) this.#place(service, open);
-    await this.#removeFrom(key, 0);
+    await this.#removeFrom(key, 0, beforeWrite);
     this.#placed.delete(key);
   }
 
@@ -113,35 +115,30 @@ export class AwsProvider implements Provider {
     return () => void this.#listeners.delete(listener);
   }
 
-  close(): void {
-    for (const key of this.#timers.keys()) this.#cancel(key);
-  }
-
-  #conclude(key: string, service: ServiceObject, source: string, result: PassResult): Outcome {
+  #conclude(service: ServiceObject, source: string, result: PassResult): Outcome {
     const hostnames = result.hostname === undefined ? hostnamesOf(service) : [result.hostname];
     const ingress: Ingress = hostnames.length > 0 ? { addresses: [], hostnames, source } : NOTHING;
     const { random } = this.#options;
-    const again = result.kind === 'pending' ? result.retryAfter : DRIFT_CHECK;
-    this.#askAgain(key, again * (1 + random() / 4));
+    const again = (result.kind === 'pending' ? result.retryAfter : DRIFT_CHECK) * (1 + random() / 4);
     if (result.kind !== 'done')
-      return { kind: result.kind, reason: result.reason, message: result.message, ...ingress };
-    if (result.notes.length === 0) return { kind: 'done', ...ingress };
-    return { kind: 'refused', reason: 'NotChangeable', message: result.notes.join('; '), ...ingress };
+      return { kind: result.kind, reason: result.reason, message: result.message, again, ...ingress };
+    if (result.notes.length === 0) return { kind: 'done', again, ...ingress };
+    return { kind: 'refused', reason: 'NotChangeable', message: result.notes.join('; '), again, ...ingress };
   }
 
-  #withoutAccount(service: ServiceObject): Outcome {
+  #withoutAccount(key: string, service: ServiceObject): Outcome {
     const { namespace = '', name } = service.metadata;
     const named = new AwsAnnotations(service).own(CLOUD_ACCOUNT_ANNOTATION)?.value;
     const message = named
       ? `Service/${namespace}/${name} names the CloudAccount "${named}", which is not there or not valid; create it, or correct the annotation ${CLOUD_ACCOUNT_ANNOTATION}`
       : `no CloudAccount is the default; write spec.default: true in one, or name one by the annotation ${CLOUD_ACCOUNT_ANNOTATION}`;
-    // An account that comes asks for everybody who waits.
-    this.#askAgain(`${namespace}/${name}`, DRIFT_CHECK);
+    this.#waiting.add(key);
     const hostnames = hostnamesOf(service);
     return {
       kind: 'pending',
       reason: 'NoCloudAccount',
       message,
+      again: DRIFT_CHECK,
       addresses: [],
       ...(hostnames.length > 0 ? { hostnames } : {}),
     };
@@ -166,9 +163,13 @@ export class AwsProvider implements Provider {
   }
 
   /** What serves in its new account is done when nothing is left in the old one. */
-  async #leaveOthers(key: string, done: Extract<PassResult, { readonly kind: 'done' }>): Promise<PassResult> {
+  async #leaveOthers(
+    key: string,
+    done: Extract<PassResult, { readonly kind: 'done' }>,
+    beforeWrite: BeforeWrite,
+  ): Promise<PassResult> {
     try {
-      await this.#removeFrom(key, 1);
+      await this.#removeFrom(key, 1, beforeWrite);
       return done;
     } catch (error) {
       if (!(error instanceof RemovalPendingError)) throw error;
@@ -178,7 +179,7 @@ export class AwsProvider implements Provider {
   }
 
   /** Removes what the Service has in all places but the first `kept`; each is forgotten when nothing is left there. */
-  async #removeFrom(key: string, kept: number): Promise<void> {
+  async #removeFrom(key: string, kept: number, beforeWrite: BeforeWrite): Promise<void> {
     for (const { owner, account, explicitName } of (this.#placed.get(key) ?? []).slice(kept)) {
       const open = this.#accounts.get(account);
       if (!open) {
@@ -190,7 +191,7 @@ export class AwsProvider implements Provider {
           retryAfter: DRIFT_CHECK,
         });
       }
-      const result = await remove(open.api, open.account, owner, explicitName);
+      const result = await remove(fenced(open.api, beforeWrite), open.account, owner, explicitName);
       if (result.kind === 'pending') throw new RemovalPendingError(result);
       this.#placed.set(
         key,
@@ -199,22 +200,14 @@ export class AwsProvider implements Provider {
     }
   }
 
-  #askAgain(key: string, after: number): void {
-    this.#cancel(key);
-    this.#timers.set(
-      key,
-      this.#options.clock.setTimer(after, () => this.#tell(key)),
-    );
-  }
-
-  #cancel(key: string): void {
-    this.#timers.get(key)?.cancel();
-    this.#timers.delete(key);
-  }
-
   #tell(key: string): void {
     for (const listener of this.#listeners) listener(key);
   }
+}
+
+/** The same API for one run: it sends nothing once another controller may be at work on the Service. */
+function fenced(api: AwsApi, beforeWrite: BeforeWrite): AwsApi {
+  return <A extends AwsAction>(action: A, input: AwsActions[A][0]) => api(action, input, beforeWrite);
 }
 
 function hostnamesOf({ status }: ServiceObject): string[] {

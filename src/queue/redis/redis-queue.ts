@@ -2,6 +2,7 @@
 // is told to the subscribers, who add everything again. Jobs are bull's; see scripts.ts for what is ours beside them.
 import { type Clock, type Random, sleep } from '../../clock/clock.ts';
 import type { Logger } from '../../observe/logger.ts';
+import type { TokenBuckets } from '../token-buckets.ts';
 import { countsByAccount, type KeyState } from '../view.ts';
 import {
   type AddOptions,
@@ -22,7 +23,9 @@ import {
   type Placement,
 } from './bull.ts';
 import { RedisLease } from './redis-lease.ts';
-import { ADD, BEGIN, CHECK, END, ORPHANS, PUT_BACK, RENEW, SCRIPTS, type Script, STATES } from './scripts.ts';
+import { RedisTokenBuckets } from './redis-token-buckets.ts';
+import { defineScripts, runScript } from './run-script.ts';
+import { ADD, BEGIN, CHECK, END, ORPHANS, PUT_BACK, RENEW, type Script, STATES } from './scripts.ts';
 
 export interface RedisQueueOptions {
   readonly client: Client;
@@ -48,6 +51,8 @@ const TIMES: RedisTimes = { lease: 4_000, tick: 1_000 };
 const RETRY = 250;
 /** Keys that one script looks at: Redis does nothing else meanwhile. */
 const BATCH = 200;
+/** Calls of bull's for a key at a time. */
+const MOST_CALLS = 32;
 /** Milliseconds for handing over what runs when the process stops. */
 const CLOSE_PATIENCE = 500;
 
@@ -56,9 +61,12 @@ interface Ask {
   /** 0 for a change, 1 for a resync. */
   readonly rank: number;
   readonly account: string | undefined;
+  readonly unlessFinished: string | undefined;
 }
 
 export class RedisQueue implements WorkQueue {
+  /** In the same Redis, for all controllers. */
+  readonly buckets: TokenBuckets;
   readonly #options: RedisQueueOptions;
   readonly #times: RedisTimes;
   readonly #bull: BullQueue;
@@ -69,6 +77,8 @@ export class RedisQueue implements WorkQueue {
   readonly #leases = new Set<RedisLease>();
   readonly #takers = new Set<(lease: Lease) => void>();
   #fetching = 0;
+  /** How many calls are worth while: as many again after each that brought a key, one after one that did not. */
+  #calls = 1;
   readonly #ending = new Set<Promise<void>>();
   readonly #listeners = new Set<() => void>();
   #epoch: string | undefined;
@@ -80,9 +90,8 @@ export class RedisQueue implements WorkQueue {
   constructor(options: RedisQueueOptions) {
     this.#options = options;
     this.#times = options.times ?? TIMES;
-    for (const client of [options.client, options.blocking]) {
-      for (const { name, keys, lua } of SCRIPTS) client.defineCommand(name, { numberOfKeys: keys, lua });
-    }
+    defineScripts(options.client);
+    this.buckets = new RedisTokenBuckets(options.client, options.prefix, options.clock);
     this.#bull = openBull({ ...options, ...this.#times });
   }
 
@@ -91,10 +100,11 @@ export class RedisQueue implements WorkQueue {
     this.#ticking ??= this.#tick();
   }
 
-  add(key: string, { after = 0, priority = 'change', account }: AddOptions = {}): void {
-    const ask: Ask = { due: this.#options.clock.now() + after, rank: priority === 'change' ? 0 : 1, account };
+  add(key: string, { after = 0, priority = 'change', account, unlessFinished }: AddOptions = {}): void {
+    const due = this.#options.clock.now() + after;
+    const ask: Ask = { due, rank: priority === 'change' ? 0 : 1, account, unlessFinished };
     const waiting = this.#asks.get(key);
-    this.#asks.set(key, waiting ? sooner(waiting, ask) : ask);
+    this.#asks.set(key, waiting ? both(waiting, ask) : ask);
     this.#send();
   }
 
@@ -193,7 +203,7 @@ export class RedisQueue implements WorkQueue {
       } catch (error) {
         for (const [key, ask] of batch) {
           const newer = this.#asks.get(key);
-          this.#asks.set(key, newer ? sooner(ask, newer) : ask);
+          this.#asks.set(key, newer ? both(ask, newer) : ask);
         }
         await this.#failed(error);
       }
@@ -203,12 +213,18 @@ export class RedisQueue implements WorkQueue {
   async #ask(batch: readonly (readonly [string, Ask])[]): Promise<void> {
     const now = this.#options.clock.now();
     const answers = await Promise.all(
-      batch.map(async ([key, { due, rank, account }]) => ({
+      batch.map(async ([key, { due, rank, account, unlessFinished = '' }]) => ({
         key,
         answer: (await this.#run(
           ADD,
           [this.#key('entry', key), this.#key('known'), this.#bull.toKey(key), ...this.#order()],
-          [key, Math.max(0, Math.ceil(due - now)), rank, ...(account === undefined ? [] : [account])],
+          [
+            key,
+            Math.max(0, Math.ceil(due - now)),
+            rank,
+            unlessFinished,
+            ...(account === undefined ? [] : [account]),
+          ],
         )) as ['none' | 'add' | 'replace', number, string],
       })),
     );
@@ -224,9 +240,12 @@ export class RedisQueue implements WorkQueue {
 
   // Taking
 
-  /** One call of bull's for each taker; whichever gets a job serves the first of them. */
+  /**
+   * Whichever call of bull's gets a job serves the first taker. While nothing is ready one call waits: a process that
+   * is stopped with more of them would be handed key after key by Redis, for as many seconds.
+   */
   #fetch(): void {
-    while (this.#fetching < this.#takers.size && !this.#stop.signal.aborted) {
+    while (this.#fetching < Math.min(this.#takers.size, this.#calls) && !this.#stop.signal.aborted) {
       this.#fetching++;
       this.#fetchOne().finally(() => {
         this.#fetching--;
@@ -238,7 +257,11 @@ export class RedisQueue implements WorkQueue {
   async #fetchOne(): Promise<void> {
     try {
       const job = await this.#bull.getNextJob();
-      if (job) await this.#begin(job);
+      this.#calls = job ? Math.min(MOST_CALLS, this.#calls * 2) : 1;
+      if (job) {
+        this.#fetch();
+        await this.#begin(job);
+      }
     } catch (error) {
       await this.#failed(error);
     }
@@ -289,16 +312,15 @@ export class RedisQueue implements WorkQueue {
   async #endNow({ key, token, job }: RedisLease, outcome: WorkOutcome | 'back'): Promise<void> {
     const { clock, random } = this.#options;
     const until = clock.now() + this.#times.lease;
-    const kind = outcome === 'back' ? outcome : outcome.kind;
-    const { after = '', error = '' } = outcome !== 'back' && outcome.kind === 'retry' ? outcome : {};
+    const { kind, after, error = '', version = '' } = wordsOf(outcome);
     const { first, most } = BACKOFF;
-    const wait = after === '' ? '' : Math.ceil(after);
+    const wait = after === undefined ? '' : Math.ceil(after);
     while (clock.now() < until && !this.#stop.signal.aborted) {
       try {
         const ended = this.#run(
           END,
           [this.#key('entry', key), this.#key('known'), this.#key('lease', key), ...this.#order()],
-          [key, token, kind, wait, random(), error, first, most, PARK_AFTER],
+          [key, token, kind, wait, random(), error, first, most, PARK_AFTER, version],
         ) as Promise<['lost' | 'done'] | ['add', number, string]>;
         // In the same breath. Should it fail, the job comes back as a stalled one, finds nothing to do, and ends.
         const [answer] = await Promise.all([ended, completeJob(job).catch(() => {})]);
@@ -383,14 +405,7 @@ export class RedisQueue implements WorkQueue {
   // Talking to Redis
 
   #run(script: Script, keys: readonly string[], words: readonly (string | number)[]): Promise<unknown> {
-    // defineCommand has put a method of this name there.
-    const commands = this.#options.client as unknown as Record<
-      string,
-      (...words: (string | number)[]) => Promise<unknown>
-    >;
-    const command = commands[script.name];
-    if (!command) throw new Error(`no script ${script.name}`);
-    return command.call(this.#options.client, ...keys, ...words);
+    return runScript(this.#options.client, script, keys, words);
   }
 
   #key(what: string, key = ''): string {
@@ -416,14 +431,29 @@ export class RedisQueue implements WorkQueue {
   }
 }
 
+interface EndWords {
+  readonly kind: 'finished' | 'retry' | 'back';
+  readonly after?: number;
+  readonly error?: string;
+  readonly version?: string;
+}
+
+function wordsOf(outcome: WorkOutcome | 'back'): EndWords {
+  if (outcome === 'back') return { kind: outcome };
+  if (outcome.kind === 'retry') return outcome;
+  const { again, ...words } = outcome;
+  return again === undefined ? words : { ...words, after: again };
+}
+
 type StateRow = [string, string, string, number | '', number, string];
 
 /** Of two asks for one key what both want: see AddOptions. */
-function sooner(before: Ask, after: Ask): Ask {
+function both(before: Ask, after: Ask): Ask {
   return {
     due: Math.min(before.due, after.due),
     rank: Math.min(before.rank, after.rank),
     account: after.account ?? before.account,
+    unlessFinished: before.unlessFinished === after.unlessFinished ? after.unlessFinished : undefined,
   };
 }
 

@@ -5,6 +5,7 @@
 //   state    queued, running or parked
 //   due      when it is to run next, in milliseconds of Redis' clock. Absent while it runs and nobody has asked again
 //   rank     of the next run: 0 for a change, 1 for a resync;  ran: that of the run under way
+//   finished the version of its last run that finished
 //   tag      its place in the order of its rank, see `place`
 //   account, retries, error
 // Because `due` is cleared when a run begins and looked at in the same step that ends it, what is added during a
@@ -73,7 +74,8 @@ end
 `;
 
 /**
- * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, and the account if it is known.
+ * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, the version whose last run
+ * makes it needless ("" for none), and the account if it is known.
  * Answers {what bull is to do: none, add or replace, milliseconds of delay, priority}.
  */
 export const ADD: Script = {
@@ -82,7 +84,8 @@ export const ADD: Script = {
   lua: `${NOW}${PLACE}${HAS_JOB}
 local entry, known, job, served, lanes, wait = unpack(KEYS)
 local asked, rank = now + tonumber(ARGV[2]), tonumber(ARGV[3])
-if ARGV[4] then redis.call('HSET', entry, 'account', ARGV[4]) end
+if ARGV[4] ~= '' and redis.call('HGET', entry, 'finished') == ARGV[4] then return {'none'} end
+if ARGV[5] then redis.call('HSET', entry, 'account', ARGV[5]) end
 local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'account')
 local state, due, before, account = e[1], tonumber(e[2]), tonumber(e[3]), e[4] or ''
 if state == 'parked' then
@@ -148,7 +151,8 @@ return {current, 'run', token, now - due}
 
 /**
  * Ends a run. KEYS entry, known, lease, served, lanes, wait; ARGV key, token, outcome (finished, retry or back),
- * after ("" for a backoff), random, error ("" for none), the backoff's first and most, retries until parked.
+ * after ("": a retry has its backoff, and what finished is over), random, error ("" for none), the backoff's first and most, retries until parked,
+ * version ("" for none).
  * Answers {'lost'}, {'done'} or {'add', milliseconds of delay, priority}.
  */
 export const END: Script = {
@@ -161,9 +165,11 @@ if redis.call('GET', lease) ~= token then return {'lost'} end
 redis.call('DEL', lease)
 local e = redis.call('HMGET', entry, 'due', 'rank', 'ran', 'account')
 local due, rank = tonumber(e[1]), tonumber(e[2])
-local asked
+local asked, again
 if outcome == 'finished' then
   redis.call('HDEL', entry, 'retries')
+  redis.call('HSET', entry, 'finished', ARGV[10])
+  if after ~= '' then asked, again = now + tonumber(after), 1 end
 elseif outcome == 'back' then
   asked = now
 else
@@ -175,7 +181,7 @@ else
   local pause = math.min(tonumber(ARGV[8]), tonumber(ARGV[7]) * 2 ^ (retries - 1)) * (0.5 + random / 2)
   asked = now + (tonumber(after) or math.ceil(pause))
 end
-if asked and (not due or asked < due) then due, rank = asked, tonumber(e[3]) end
+if asked and (not due or asked < due) then due, rank = asked, again or tonumber(e[3]) end
 if not due then
   redis.call('DEL', entry)
   redis.call('SREM', known, key)
@@ -273,4 +279,24 @@ return states
 `,
 };
 
-export const SCRIPTS: readonly Script[] = [ADD, BEGIN, END, RENEW, CHECK, PUT_BACK, ORPHANS, STATES];
+/**
+ * Takes a token of a bucket, which is kept as the time when it would be full again. KEYS bucket; ARGV microseconds
+ * that one token takes to come, and tokens in a full bucket. Answers the microseconds until the token may be used.
+ */
+export const TOKEN: Script = {
+  name: 'fairleadToken',
+  keys: 1,
+  lua: `
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local each, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full = tonumber(redis.call('GET', KEYS[1])) or now
+-- So far ahead is nobody who waits: the clock was set back.
+if full < now or full > now + (burst + 10000) * each then full = now end
+full = full + each
+redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
+return math.ceil(math.max(0, full - now - burst * each))
+`,
+};
+
+export const SCRIPTS: readonly Script[] = [ADD, BEGIN, END, RENEW, CHECK, PUT_BACK, ORPHANS, STATES, TOKEN];

@@ -3,6 +3,7 @@ import type { RateLimits } from '../../../src/api/cloud-account.ts';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
 import type { AwsAction, AwsApi } from '../../../src/providers/aws/aws-api.ts';
 import { limited } from '../../../src/providers/aws/rate-limit.ts';
+import { MemoryTokenBuckets } from '../../../src/queue/token-buckets.ts';
 
 const LIMITS: RateLimits = {
   read: { perSecond: 10, burst: 3 },
@@ -16,7 +17,10 @@ function recorded(clock: VirtualClock): { api: AwsApi; at: (action: AwsAction) =
     times.set(action, [...(times.get(action) ?? []), clock.now()]);
     return {} as never; // nobody reads the answers
   };
-  return { api: limited(api, LIMITS, clock), at: (action) => times.get(action) ?? [] };
+  return {
+    api: limited(api, 'main', LIMITS, new MemoryTokenBuckets(clock)),
+    at: (action) => times.get(action) ?? [],
+  };
 }
 
 it('lets a burst through, then so many a second, in order, and apart by what the calls do', async () => {

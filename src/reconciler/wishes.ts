@@ -1,0 +1,32 @@
+// Hears of a Service when its user wants something else, and not of what controllers write on it.
+import { createHash } from 'node:crypto';
+import { POOL_ANNOTATION } from '../api/service.ts';
+import type { ServiceObject } from '../kube/objects.ts';
+import { keyOf, type Store } from '../kube/store.ts';
+
+/**
+ * Where several controllers share the work, the status that one of them wrote is news to the one that leads, and must
+ * not make a run of its own. Returns the way out.
+ */
+export function onWishes(store: Store<ServiceObject>, listener: (key: string) => void): () => void {
+  const known = new Map<string, string>();
+  const isNews = (key: string, service: ServiceObject | undefined): boolean => {
+    const wishes = service && versionOf(service);
+    if (wishes === known.get(key)) return false;
+    if (wishes === undefined) known.delete(key);
+    else known.set(key, wishes);
+    return true;
+  };
+  for (const service of store.values()) isNews(keyOf(service), service);
+  return store.subscribe((key, service) => {
+    if (isNews(key, service)) listener(key);
+  });
+}
+
+/** The same for as long as its user wants the same, whatever controllers write. */
+export function versionOf({ metadata, spec }: ServiceObject): string {
+  const { uid, labels, annotations, deletionTimestamp } = metadata;
+  const { [POOL_ANNOTATION]: _, ...theirs } = annotations ?? {};
+  const wishes = JSON.stringify([uid, labels, theirs, deletionTimestamp, spec]);
+  return createHash('sha256').update(wishes).digest('base64');
+}
