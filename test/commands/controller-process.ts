@@ -22,7 +22,7 @@ export class ControllerProcess {
   readonly #ended: Promise<unknown>;
 
   /** Serves its metrics on a free port unless `args` say where. */
-  constructor(kubeconfig: string, args: readonly string[] = []) {
+  constructor(kubeconfig: string, args: readonly string[] = [], environment: Record<string, string> = {}) {
     this.#child = spawn(
       COMMAND,
       [
@@ -32,7 +32,7 @@ export class ControllerProcess {
         ...RETRY,
         ...args,
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } },
     );
     this.#ended = once(this.#child, 'close');
     const { stdout, stderr } = this.#child;
