@@ -36,12 +36,14 @@ export function interfaceTeller(
   };
   const look = () => {
     looking = undefined;
-    const { labels = {} } = nodes.store.get(nodeName)?.metadata ?? {};
+    const node = nodes.store.get(nodeName);
+    if (!node) return;
+    const { labels = {} } = node.metadata;
     for (const object of advertisements.store.values())
       tell(object, { node: nodeName, labels, interfaces }).catch((error: Error) => {
+        // Another node was faster, or the advertisement is gone: the store hears of that.
+        if (error instanceof KubeError && [404, 409].includes(error.status)) return;
         lookIn(RETRY);
-        // Another node was faster, or the advertisement is gone; what is denied was told already.
-        if (error instanceof KubeError && [403, 404, 409].includes(error.status)) return;
         log.debug({ error: error.message }, 'could not tell of interfaces; will try again');
       });
   };

@@ -12,6 +12,9 @@ export interface Complaint {
 const CERTIFICATE_CODE =
   /^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|CERT_|INVALID_CA|HOSTNAME_|ERR_TLS_CERT|ERR_SSL_)/;
 
+/** A certificate that is for another time, or a clock that is wrong. */
+const CERTIFICATE_TIME = /^CERT_(NOT_YET_VALID|HAS_EXPIRED)$/;
+
 /** Undefined for what belongs to the protocol's everyday life: a version that is too old. */
 export function complaintOf(error: unknown): Complaint | undefined {
   const { status, reason } = error instanceof KubeError ? error : { status: 0, reason: '' };
@@ -42,6 +45,14 @@ export function complaintOf(error: unknown): Complaint | undefined {
       about: 'credentials',
       level: 'error',
       message: 'the credentials for the API server cannot be read; will try again',
+    };
+  }
+  if (CERTIFICATE_TIME.test(reason)) {
+    return {
+      about: 'untrusted',
+      level: 'error',
+      message:
+        "a certificate of the API server's is not valid at this time; check this machine's clock, and the certificate",
     };
   }
   if (CERTIFICATE_CODE.test(reason)) {

@@ -12,7 +12,7 @@ const TYPE = 'UnknownInterface';
 export class NamedInterfaces {
   readonly #clock: Clock;
   readonly #onOver: () => void;
-  /** Since when an advertisement misses these interfaces, by its name. */
+  /** Since when an advertisement misses these interfaces, by its UID. */
   readonly #missing = new Map<string, { readonly names: string; readonly since: number }>();
   #timer: Timer | undefined;
 
@@ -23,11 +23,11 @@ export class NamedInterfaces {
   }
 
   statements(object: KubeObject, isNode: (name: string) => boolean): Statement[] {
-    const { name } = object.metadata;
+    const { uid = '' } = object.metadata;
     const read = readAdvertisement(object);
     const names = read.kind === 'valid' ? unknownInterfaces(read.value, toldInterfaces(object), isNode) : [];
     if (names.length === 0) {
-      this.#missing.delete(name);
+      this.#missing.delete(uid);
       return [];
     }
     const statement = {
@@ -35,18 +35,18 @@ export class NamedInterfaces {
       reason: 'NoNodeHasIt',
       message: `spec.interfaces: no node that this selects has ${names.map((each) => `"${each}"`).join(', ')}, as far as agents tell; correct the name, or see that agents run there`,
     };
-    return isSaid(object, statement) || this.#isOver(name, names.join()) ? [statement] : [];
+    return isSaid(object, statement) || this.#isOver(uid, names.join()) ? [statement] : [];
   }
 
   close(): void {
     this.#timer?.cancel();
   }
 
-  #isOver(name: string, names: string): boolean {
+  #isOver(uid: string, names: string): boolean {
     const now = this.#clock.now();
-    const known = this.#missing.get(name);
+    const known = this.#missing.get(uid);
     const since = known?.names === names ? known.since : now;
-    this.#missing.set(name, { names, since });
+    this.#missing.set(uid, { names, since });
     if (now - since >= PATIENCE) return true;
     this.#timer ??= this.#clock.setTimer(since + PATIENCE - now, () => {
       this.#timer = undefined;

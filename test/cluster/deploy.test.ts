@@ -10,8 +10,8 @@ import { accountToken } from '../../src/lab/accounts.ts';
 import { withToken } from '../../src/lab/kubeconfig.ts';
 import { addressesOf, Cluster } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
-import { buildRenderer, findGo, NAMESPACE, render } from '../deploy/chart.ts';
-import { overlay } from '../deploy/kustomize.ts';
+import { buildRenderer, findGo, NAMESPACE, objectsIn, render } from '../deploy/chart.ts';
+import { build, DEPLOY, overlay } from '../deploy/kustomize.ts';
 import { named, podOf } from '../deploy/workload.ts';
 import { MERGE, RawClient } from '../lab/apiserver/raw-client.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
@@ -21,6 +21,7 @@ import { auditLog } from './shared-kubernetes.ts';
 /** Milliseconds: the first build fetches and compiles Helm's engine. */
 const BUILD_DEADLINE = 900_000;
 
+const EXAMPLES = join(DEPLOY, '../examples');
 const ACCOUNTS = ['fairlead-controller', 'fairlead-agent'];
 const kustomized = overlay('monitoring', 'network-policy', 'admission-policy');
 const go = findGo();
@@ -68,7 +69,7 @@ function apply(objects: readonly KubeObject[]): Promise<string[]> {
 
 function expectAccepted(said: readonly string[], objects: readonly KubeObject[]): void {
   expect(said).toHaveLength(objects.length);
-  for (const line of said) expect(line).toMatch(/ serverside-applied$/);
+  for (const line of said) expect(line).toMatch(/ serverside-applied( \(server dry run\))?$/);
 }
 
 describe('a real API server', () => {
@@ -91,6 +92,16 @@ describe('a real API server', () => {
     },
     BUILD_DEADLINE,
   );
+
+  it('accepts the examples', async () => {
+    const files = ['service.yaml', 'advertisement.yaml', 'cleanup-job.yaml'];
+    const examples = [
+      ...build(join(EXAMPLES, 'overlay')),
+      ...files.flatMap((file) => objectsIn(readFileSync(join(EXAMPLES, file), 'utf8'))),
+    ];
+    const said = await kubectl('apply', '--server-side', '--dry-run=server', '-f', listOf(examples));
+    expectAccepted(said, examples);
+  });
 
   it('knows no field less than the manifests have', async () => {
     // As it is stored, but for what is empty there.
@@ -116,8 +127,12 @@ describe('a real API server', () => {
     await cluster.createPool('lan', ['192.0.2.1']);
     await cluster.createService('web');
     expect(addressesOf(await cluster.service('web'))).toEqual(['192.0.2.1']);
-    await cluster.deleteService('web');
     expect(await controller.stop()).toBe(0);
+    // As examples/cleanup-job.yaml does.
+    const cleanup = new ControllerProcess(controllerFile ?? '', ['--cleanup', ...lease]);
+    expect((await cleanup.ended()).status).toBe(0);
+    expect(await cleanup.logged('let go of every Service')).toMatchObject({ released: 1 });
+    await cluster.deleteService('web');
     await cluster.close();
     const agent = await RawClient.open(agentFile ?? '');
     expect((await agent.get('/apis/fairlead.dev/v1alpha1/l2advertisements')).status).toBe(200);

@@ -12,6 +12,7 @@ import { KubernetesServer } from '../../src/lab/kubernetes-server.ts';
 import { addressesOf, Cluster } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { CRD_FOLDER, startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
+import { shortToken } from './short-token.ts';
 
 let test: TestServer;
 let cluster: Cluster;
@@ -112,19 +113,60 @@ describe('an account that lacks a verb', () => {
   });
 });
 
-it('a token that is not accepted is told, and the one that follows in its file is taken up', async () => {
-  const token = write('token', 'expired');
+it('a token that runs out is told, and the one that takes its place in the file is taken up', async () => {
+  const { server } = test;
+  if (!(server instanceof KubernetesServer)) throw new Error('this is no real server');
+  const account = { name: 'fairlead-controller', namespace: 'kube-system' };
+  const token = write('token', await shortToken(test.api, server, account, 3));
   const config = load(readFileSync(test.kubeconfig, 'utf8')) as { users: { user: object }[] }; // the server's own
   const users = config.users.map((each) => ({ ...each, user: { tokenFile: token } }));
   controller = new ControllerProcess(write('rotating', dump({ ...config, users })));
+  await controller.logged('synced');
+  await servesAService();
+  // The server itself remembers a token that was good for 10 s.
   await controller.logged(
     'the API server does not accept our credentials; check the token or certificate in use',
   );
   const good = await accountToken(test.api, 'controller', 600);
   writeFileSync(token, good);
-  await servesAService();
+  await cluster.deleteService('web');
+  await cluster.createService('next');
+  expect(addressesOf(await cluster.service('next'))).toEqual(['192.0.2.1']);
   expect(JSON.stringify(controller.lines)).not.toContain(good);
+}, 60_000);
+
+it('calendars that are years apart make no two leaders, and nobody wait', async () => {
+  const kubeconfig = await test.accountKubeconfig('controller');
+  const behind = new ControllerProcess(kubeconfig, [], undefined, wrongCalendar(-3));
+  controller = behind;
+  await behind.logged('synced');
+  controller = new ControllerProcess(kubeconfig, [], undefined, wrongCalendar(3));
+  await controller.logged('waiting to lead');
+  await servesAService();
+  // An event of either is accepted too.
+  expect((await cluster.eventsOn('web', 1)).length).toBeGreaterThan(0);
+  expect(controller.lines.map(({ msg }) => msg)).not.toContain('leading');
+  await behind.stop('SIGKILL');
+  await controller.logged('synced');
+  await cluster.deleteService('web');
+  await cluster.createService('next');
+  expect(addressesOf(await cluster.service('next'))).toEqual(['192.0.2.1']);
+  expect((await cluster.eventsOn('next', 1)).length).toBeGreaterThan(0);
 });
+
+/** The environment of a process for which it is so many years later. */
+function wrongCalendar(years: number): Record<string, string> {
+  const file = write(
+    `calendar${years}.mjs`,
+    `const Real = Date;
+    const offset = ${years * 365 * 86_400_000};
+    globalThis.Date = class extends Real {
+      constructor(...words) { super(...(words.length > 0 ? words : [Real.now() + offset])); }
+      static now() { return Real.now() + offset; }
+    };`,
+  );
+  return { NODE_OPTIONS: `--import ${file}` };
+}
 
 it('a server with another authority is not trusted until the file of authorities has it', async () => {
   const { server } = test;

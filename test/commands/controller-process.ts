@@ -32,8 +32,12 @@ export class ControllerProcess {
       ...LEASE,
       ...RETRY,
     ],
+    environment: Readonly<Record<string, string>> = {},
   ) {
-    this.#child = spawn(command, [...words, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(command, [...words, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    });
     this.#ended = once(this.#child, 'close');
     const { stdout, stderr } = this.#child;
     if (!stdout || !stderr) throw new Error('the child has no pipes');

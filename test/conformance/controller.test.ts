@@ -294,6 +294,31 @@ describe("Kubernetes' expectations of a load balancer", () => {
     },
   );
 
+  it('rest while the Service goes from one other type to another, in every direction', async () => {
+    const external = { externalName: 'example.com', clusterIP: '', clusterIPs: null };
+    const change = (type: 'ClusterIP' | 'NodePort' | 'ExternalName' | 'LoadBalancer') =>
+      cluster.patchService(name, {
+        spec: { type, externalName: null, ...(type === 'ExternalName' ? external : {}) },
+      });
+    await change('ClusterIP');
+    await cluster.service(name, (each) => !allocatedCondition(each));
+    await writes();
+    for (const type of [
+      'NodePort',
+      'ClusterIP',
+      'ExternalName',
+      'NodePort',
+      'ExternalName',
+      'ClusterIP',
+    ] as const) {
+      await change(type);
+      expect([type, await writes()]).toEqual([type, 1]);
+    }
+    await change('LoadBalancer');
+    expect(addressesOf(await cluster.serviceWith(name, 'Allocated'))).toEqual(address);
+    expect(await writes()).toBe(2);
+  });
+
   it('set right a status that another wrote, and rest where the API server completes it itself', async () => {
     const status = { loadBalancer: { ingress: [{ ip: address[0] }] } };
     const options = { type: 'merge', subresource: 'status', fieldManager: 'test' } as const;

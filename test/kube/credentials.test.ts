@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
+import selfsigned from 'selfsigned';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { complaintOf } from '../../src/kube/complaint.ts';
 import { connectKube } from '../../src/kube/connection.ts';
 import { NODES } from '../../src/kube/resources.ts';
 import { makeCertificate } from '../../src/lab/apiserver/tls.ts';
@@ -163,6 +166,29 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
       reason: 'DEPTH_ZERO_SELF_SIGNED_CERT',
     });
   });
+
+  it.each([
+    ['is over', -2, -1, 'CERT_HAS_EXPIRED'],
+    ['has not begun', 1, 2, 'CERT_NOT_YET_VALID'],
+  ])(
+    'are not sent where the time of the certificate %s, which may be the clock’s fault',
+    async (_, from, to, reason) => {
+      const day = (number: number) => new Date(Date.now() + number * 86_400_000);
+      const { private: key, cert } = await selfsigned.generate([{ name: 'commonName', value: 'x' }], {
+        notBeforeDate: day(from),
+        notAfterDate: day(to),
+        extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
+      });
+      const other = createServer({ key, cert }, (_, response) => response.end(LIST));
+      await once(other.listen(0, '127.0.0.1'), 'listening');
+      onTestFinished(() => void other.close());
+      const { port } = other.address() as AddressInfo; // a TCP server that listens has one
+      const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': base64(cert) };
+      const error = await ask(writeKubeconfig(cluster, { token: 'secret' })).catch((each: unknown) => each);
+      expect(error).toMatchObject({ status: 0, reason });
+      expect(complaintOf(error)?.message).toContain("check this machine's clock");
+    },
+  );
 
   it('are not sent to a server of another name', async () => {
     const cluster = { ...trusted(), 'tls-server-name': 'api.example' };

@@ -74,8 +74,7 @@ describe('a Service of type LoadBalancer', () => {
     await lab.objects.deleteService('deleted');
     await lab.objects.patchService('changed', { spec: { type: 'ClusterIP' } });
     await lab.objects.service('changed', (each) => addressesOf(each).length === 0);
-    await lab.silence(deleted);
-    await lab.silence(changed);
+    await Promise.all([lab.silence(deleted), lab.silence(changed)]);
     await lab.objects.deleteService('changed');
   });
 
