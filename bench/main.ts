@@ -9,6 +9,7 @@ import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
+import { nodeProxy } from './node-proxy-rows.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
 
@@ -18,6 +19,7 @@ const BENCHMARKS = {
   queue,
   'kernel-load': kernelLoad,
   'forwarding-changes': forwardingChanges,
+  'node-proxy': nodeProxy,
   'arp-answer': arpAnswer,
   agent,
   cluster,
