@@ -29,7 +29,11 @@ export const FAIRLEAD: ProxyKind = {
 export function kubeProxy(): ProxyKind | undefined {
   const binary = process.env.FAIRLEAD_KUBE_PROXY;
   if (!binary) return undefined;
-  const flags = ['--proxy-mode=nftables', '--hostname-override=node', `--kubeconfig=${KUBECONFIG}`];
+  // Settings of the machine that a network namespace of its own has no say in.
+  const left = ['max-per-core', 'tcp-timeout-established', 'tcp-timeout-close-wait'].map(
+    (name) => `--conntrack-${name}=0`,
+  );
+  const flags = [...left, '--proxy-mode=nftables', '--hostname-override=node', `--kubeconfig=${KUBECONFIG}`];
   return {
     name: 'kube-proxy',
     command: [binary, ...flags, '--cluster-cidr=10.128.0.0/9', '--v=0'],
