@@ -1,5 +1,4 @@
 // Time from Services and EndpointSlices to rules in the kernel: 10,000 Services at once, then one change among them.
-import { spawnSync } from 'node:child_process';
 import { Registry } from 'prom-client';
 import { systemClock } from '../src/clock/clock.ts';
 import { NetlinkConnection } from '../src/netlink/connection.ts';
@@ -11,14 +10,13 @@ import { DEFAULT_RULES, SET_NAMES, TABLES } from '../src/proxy/rules.ts';
 import { ServiceProxy } from '../src/proxy/service-proxy.ts';
 import { NETLINK_NETFILTER } from '../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../src/sockets/open-netlink-socket.ts';
+import { AT_ONCE, elementsAsCommands, nft } from './nft-text.ts';
 import { keyOf, service, slice } from './objects.ts';
 import type { BenchRow } from './row.ts';
 
 const SERVICES = 10_000;
 /** Changes of which the middle one is told. */
 const CHANGES = 201;
-/** Elements a transaction: as many as a socket in a user namespace takes. */
-const AT_ONCE = 3_000;
 const [TABLE] = TABLES;
 /** Of the same change by the `nft` command: each lasts a hundred times as long. */
 const COMMANDS = 11;
@@ -109,17 +107,6 @@ export async function kernelLoad(): Promise<BenchRow[]> {
 /** The first element of the endpoints' map, as nft prints it. */
 const ENDPOINT = /elements = \{ (\S+ \. \S+) : (\S+ \. \d+)/;
 
-/** What `nft list table` printed as commands. */
-function elementsAsCommands(table: string): string[] {
-  const commands: string[] = [];
-  for (const [, set, text = ''] of table.matchAll(/(?:map|set) ([\w-]+) \{[^}]*?elements = \{([^}]*)\}/g)) {
-    const elements = text.split(',');
-    for (let i = 0; i < elements.length; i += AT_ONCE)
-      commands.push(`add element inet ${TABLE} ${set} { ${elements.slice(i, i + AT_ONCE).join(',')} }\n`);
-  }
-  return commands;
-}
-
 async function elapsed(work: () => unknown): Promise<number> {
   const began = performance.now();
   await work();
@@ -128,10 +115,4 @@ async function elapsed(work: () => unknown): Promise<number> {
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
-function nft(args: readonly string[], input = ''): string {
-  const { status, stdout, stderr } = spawnSync('nft', args, { input, encoding: 'utf8', maxBuffer: 1 << 30 });
-  if (status !== 0) throw new Error(`nft ${args.join(' ')} failed: ${stderr}`);
-  return stdout;
 }

@@ -10,6 +10,7 @@ import { controller } from './controller.ts';
 import { failover } from './failover.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
+import { nodeProxy } from './node-proxy-rows.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
 
@@ -19,6 +20,7 @@ const BENCHMARKS = {
   queue,
   'kernel-load': kernelLoad,
   'forwarding-changes': forwardingChanges,
+  'node-proxy': nodeProxy,
   'arp-answer': arpAnswer,
   agent,
   failover,

@@ -18,6 +18,7 @@ import { AgentState } from './agent-state.ts';
 import { addConntrackFlags, type ConntrackFlags, conntrackSettings } from './conntrack-options.ts';
 import { addForwardingFlags, type ForwardingFlags, trafficOptions } from './forwarding-options.ts';
 import { applyKubeProxyConfig, readKubeProxyConfig } from './kube-proxy-config.ts';
+import { addKubeProxyFlags, flagsWithoutEffect } from './kube-proxy-flags.ts';
 import { MachineError } from './machine-error.ts';
 import {
   bindAddress,
@@ -92,7 +93,7 @@ export function agentCommand(): Command {
     )
     .option('--metrics-bind-address <host:port>', '/metrics', bindAddress, '127.0.0.1:10249')
     .option('--healthz-bind-address <host:port>', '/healthz, /livez, /readyz', bindAddress, '0.0.0.0:10256');
-  addConntrackFlags(addForwardingFlags(command));
+  addKubeProxyFlags(addConntrackFlags(addForwardingFlags(command)));
   return command.action(() => {
     const { config } = command.opts<{ readonly config?: string }>();
     const file = config === undefined ? undefined : readKubeProxyConfig(config);
@@ -102,7 +103,8 @@ export function agentCommand(): Command {
     const { nodeName } = options;
     if (nodeName === undefined)
       throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
-    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, file?.ignored ?? [], signal));
+    const ignored = { fields: file?.ignored ?? [], flags: flagsWithoutEffect(command) };
+    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, ignored, signal));
   });
 }
 
@@ -122,16 +124,18 @@ function regularExpression(text: string): RegExp {
   }
 }
 
-/** `ignored`: fields of the configuration file that have no effect. */
+/** `ignored`: fields of the configuration file, and flags, that have no effect. */
 async function runAgent(
   options: AgentOptions,
-  ignored: readonly string[],
+  ignored: { readonly fields: readonly string[]; readonly flags: readonly string[] },
   signal: AbortSignal,
 ): Promise<void> {
   const traffic = trafficOptions(options);
   const agent = followingOnce(await startProcess('agent', options, signal));
-  if (ignored.length > 0)
-    agent.log.warn({ fields: ignored }, 'these fields of the file that --config names have no effect');
+  const { fields, flags } = ignored;
+  if (fields.length > 0)
+    agent.log.warn({ fields }, 'these fields of the file that --config names have no effect');
+  if (flags.length > 0) agent.log.warn({ flags }, 'these flags of kube-proxy have no effect');
   const services = agent.follow(SERVICES);
   const nodes = agent.follow(NODES);
   const changes = new Changes(signal);

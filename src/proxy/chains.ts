@@ -52,6 +52,11 @@ export function rememberChain(protocol: ProtocolName, digit: 4 | 6, seconds: num
   return `remember${digit}-${protocol}-${seconds}`;
 }
 
+/** Whether it is one of these chains. */
+export function comesWithServices(chain: string): boolean {
+  return /^(pick|sticky|remember)[46]-/.test(chain);
+}
+
 /** Whether a chain belongs to one list of endpoints alone, and goes with it. */
 export function isTurnChain(chain: string): boolean {
   return /-turn-[0-9a-f]+$/.test(chain);

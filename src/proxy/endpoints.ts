@@ -162,5 +162,10 @@ function portOf(slice: EndpointSliceObject, port: ServicePort): number | undefin
   const match = slice.ports?.find(
     (each) => (each.name ?? '') === name && (each.protocol ?? 'TCP') === protocol,
   );
-  return match?.port || undefined;
+  const number = match?.port;
+  return isPort(number) ? number : undefined;
+}
+
+export function isPort(number: number | undefined): number is number {
+  return number !== undefined && Number.isInteger(number) && number >= 1 && number <= 65_535;
 }

@@ -9,12 +9,14 @@ import {
   type ElementData,
   listElements,
 } from '../netlink/nftables.ts';
+import { readTable, type TableContent } from '../netlink/nftables-table.ts';
 import { type ForeignChange, watchNftables } from '../netlink/nftables-watch.ts';
 import { NETLINK_NETFILTER, type NetlinkSocket, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import {
   affinityMaps,
   chainRemovalText,
   chainText,
+  comesWithServices,
   commonPickChains,
   isTurnChain,
   PROTOCOLS,
@@ -68,7 +70,7 @@ export class KernelTable {
   #watch: Pick<NetlinkSocket, 'close'> | undefined;
   /** Changes under way that `nft` makes for us. */
   #askedFor = 0;
-  /** The rules as nft prints them, without those chains that come with Services and are as they should be. */
+  /** As `constantRules` has them. */
   #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
@@ -81,12 +83,13 @@ export class KernelTable {
   /**
    * Takes over a predecessor's table with all its elements, or makes one that is not in force until `activate`;
    * a predecessor's with other rules forwards on until then.
-   * Rejects when there is no `nft`, or the kernel refuses the rules. `anew`: nothing of what is there is to be
-   * taken over, since somebody has tampered with it.
+   * Rejects when there is nothing to take over and no `nft`, or the kernel refuses the rules. `anew`: nothing of
+   * what is there is to be taken over, since somebody has tampered with it.
    */
   async start({ anew = false } = {}): Promise<'taken over' | 'new'> {
-    const found = await Promise.all(TABLES.map((name) => stateOf(name, this.#version)));
-    const states = found.map(({ state }) => state);
+    const found: (TableContent | undefined)[] = [];
+    for (const name of TABLES) found.push(await readTable(this.#connection, name));
+    const states = found.map((content) => stateOf(content, this.#version));
     const ours = anew ? undefined : TABLES.find((_, i) => states[i] === 'ours');
     const free = (state: TableState | undefined) => state === 'unfinished' || state === 'absent';
     this.#name = ours ?? TABLES.find((_, i) => free(states[i])) ?? TABLES[0];
@@ -101,7 +104,7 @@ export class KernelTable {
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
     if (rest.length > 0) await this.#command(rest.map(removalText).join(''));
     await this.readBack();
-    this.#turnChains = new Set(found[TABLES.indexOf(ours)]?.chains.filter(isTurnChain));
+    this.#turnChains = new Set([...(found[TABLES.indexOf(ours)]?.chains.keys() ?? [])].filter(isTurnChain));
     this.#turnsOver = this.#turnChains.size > 0;
     return 'taken over';
   }
@@ -110,7 +113,7 @@ export class KernelTable {
   async activate(): Promise<void> {
     if (!this.#active) await this.#command(activationText(this.#name, this.#version));
     this.#active = true;
-    if (this.#rules === '') this.#rules = await this.#constantRules();
+    if (this.#rules === '') this.#rules = constantRules(await readTable(this.#connection, this.#name));
     // Not before: the kernel would tell us of every element that we bring.
     this.#watch ??= watchNftables({
       open: this.#options.open,
@@ -124,12 +127,10 @@ export class KernelTable {
     });
   }
 
-  /** Whether all rules are as we made them. Rejects when `nft` cannot be asked. */
+  /** Whether all rules are as we made them. */
   async isWhole(): Promise<boolean> {
-    return (
-      (await stateOf(this.#name, this.#version)).state === 'ours' &&
-      (await this.#constantRules()) === this.#rules
-    );
+    const content = await readTable(this.#connection, this.#name);
+    return stateOf(content, this.#version) === 'ours' && constantRules(content) === this.#rules;
   }
 
   /** Reads what the kernel has, whatever we believed. Resolves with false when somebody removed our table. */
@@ -252,16 +253,6 @@ export class KernelTable {
     }
   }
 
-  async #constantRules(): Promise<string> {
-    const text = await runNft(['--terse', 'list', 'table', 'inet', this.#name]);
-    return text
-      .replace(/^table .*/, '')
-      .replace(/^\tchain ((?:pick|sticky|remember)[46]-\S+) \{\n([\s\S]*?)^\t\}$/gm, (all, chain, body) =>
-        body.split('\n').length - 1 === rulesIn(chain) ? '' : all,
-      )
-      .replace(/\n+/g, '\n');
-  }
-
   /** Any of them may have been forgotten by the kernel meanwhile. */
   async #forget(set: string, elements: readonly Element[]): Promise<void> {
     for (let i = 0; i < elements.length; i += FORGOTTEN_AT_ONCE) {
@@ -327,22 +318,18 @@ function emptyShadow(): Map<SetName, Map<string, ElementData>> {
   return new Map(SET_NAMES.map((set) => [set, new Map()]));
 }
 
-interface FoundTable {
-  readonly state: TableState;
-  readonly chains: readonly string[];
+function stateOf(content: TableContent | undefined, version: string): TableState {
+  if (!content) return 'absent';
+  if (content.chains.has(version)) return 'ours';
+  return [...content.chains.keys()].some((name) => name.startsWith('version-'))
+    ? 'predecessor'
+    : 'unfinished';
 }
 
-async function stateOf(table: TableName, version: string): Promise<FoundTable> {
-  try {
-    const text = await runNft(['--terse', 'list', 'table', 'inet', table]);
-    const chains = [...text.matchAll(/^\tchain (\S+) \{/gm)].map(([, chain = '']) => chain);
-    if (chains.includes(version)) return { state: 'ours', chains };
-    const inForce = chains.some((chain) => chain.startsWith('version-'));
-    return { state: inForce ? 'predecessor' : 'unfinished', chains };
-  } catch (error) {
-    // Any other trouble must not pass for a table that is not there: it would be made anew.
-    if ((error as Error).message.includes('No such file or directory'))
-      return { state: 'absent', chains: [] };
-    throw error;
-  }
+/** All rules and hooks in one text, without those chains that come with Services and are as they should be. */
+function constantRules(content: TableContent | undefined): string {
+  const chains = [...(content?.chains ?? [])].filter(
+    ([name, { rules }]) => !comesWithServices(name) || rules.length !== rulesIn(name),
+  );
+  return JSON.stringify([content?.dormant, chains.sort(([a], [b]) => (a < b ? -1 : 1))]);
 }

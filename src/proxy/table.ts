@@ -4,7 +4,7 @@ import { POOL_ANNOTATION } from '../api/service.ts';
 import type { EndpointSliceObject, Protocol, ServiceObject } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
 import type { Range } from '../net/range.ts';
-import { type EndpointLists, endpointLists, type NodePlace } from './endpoints.ts';
+import { type EndpointLists, endpointLists, isPort, type NodePlace } from './endpoints.ts';
 import { sourceRanges } from './source-ranges.ts';
 
 export interface Frontend {
@@ -101,7 +101,12 @@ export function serviceTable(
         : undefined,
   };
   const ports: PortTable[] = [];
+  const seen = new Set<string>();
   for (const port of spec.ports ?? []) {
+    // The API server lets through neither; of two by one name the first counts.
+    const name = `${port.name ?? ''}/${port.protocol ?? 'TCP'}`;
+    if (!isPort(port.port) || seen.has(name)) continue;
+    seen.add(name);
     // A node port answers in the families that the Service has cluster addresses of.
     for (const family of new Set(cluster.map(familyOf))) {
       const { name = '', protocol = 'TCP', nodePort } = port;
@@ -110,7 +115,7 @@ export function serviceTable(
         family,
         protocol,
         port: port.port,
-        nodePort: nodePort || undefined,
+        nodePort: isPort(nodePort) ? nodePort : undefined,
         frontends: all.filter(({ address }) => familyOf(address) === family),
         endpoints: endpointLists(held, port, family, place, balancing),
         balancing,
