@@ -12,6 +12,7 @@ import { KubernetesServer } from '../../src/lab/kubernetes-server.ts';
 import { addressesOf, Cluster } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { CRD_FOLDER, startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
+import { AgentProcess } from './agent-process.ts';
 import { shortToken } from './short-token.ts';
 
 let test: TestServer;
@@ -123,10 +124,9 @@ it('a token that runs out is told, and the one that takes its place in the file 
   controller = new ControllerProcess(write('rotating', dump({ ...config, users })));
   await controller.logged('synced');
   await servesAService();
+  const refused = 'the API server does not accept our credentials; check the token or certificate in use';
   // The server itself remembers a token that was good for 10 s.
-  await controller.logged(
-    'the API server does not accept our credentials; check the token or certificate in use',
-  );
+  while (!controller.lines.some(({ msg }) => msg === refused)) await controller.page('/healthz');
   const good = await accountToken(test.api, 'controller', 600);
   writeFileSync(token, good);
   await cluster.deleteService('web');
@@ -196,18 +196,33 @@ it('a server with another authority is not trusted until the file of authorities
   await renewed.close();
 });
 
+/** Resolves when it is gone. */
+async function removeDefinition(name: string): Promise<void> {
+  await test.api.delete(CUSTOM_RESOURCE_DEFINITIONS, { name });
+  const isGone = () =>
+    test.api.get(CUSTOM_RESOURCE_DEFINITIONS, { name }).then(
+      () => false,
+      () => true,
+    );
+  while (!(await isGone()));
+}
+
+it('an agent whose kinds are not installed says so, and goes on by itself once they are', async () => {
+  const kinds = ['ipaddresspools', 'l2advertisements'];
+  for (const kind of kinds) await removeDefinition(`${kind}.fairlead.dev`);
+  const agent = new AgentProcess(await test.accountKubeconfig('agent'));
+  await agent.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)');
+  for (const kind of kinds) await cluster.installCrd(kind);
+  await agent.logged('ready');
+  await agent.stop();
+});
+
 it('a kind of another version is waited for, and followed once this version is served', async () => {
   const name = 'ipaddresspools.fairlead.dev';
   const definition = load(readFileSync(join(CRD_FOLDER, 'ipaddresspools.yaml'), 'utf8')) as KubeObject & {
     spec: { versions: object[] };
   }; // our own file
-  await test.api.delete(CUSTOM_RESOURCE_DEFINITIONS, { name });
-  const gone = () =>
-    test.api.get(CUSTOM_RESOURCE_DEFINITIONS, { name }).then(
-      () => false,
-      () => true,
-    );
-  while (!(await gone()));
+  await removeDefinition(name);
   const versions = definition.spec.versions.map((each) => ({ ...each, name: 'v9' }));
   const other = { ...definition, spec: { ...definition.spec, versions } };
   await test.api.create(CUSTOM_RESOURCE_DEFINITIONS, other);

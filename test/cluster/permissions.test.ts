@@ -1,10 +1,7 @@
 // What deploy/rbac grants is what the processes use, as the API server's audit log has it: no verb less (every file
 // of tests against the real server ends with that), and none more.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ADDRESS_RESERVATIONS, CONFIG_MAPS } from '../../src/kube/resources.ts';
@@ -13,6 +10,7 @@ import { parseRoster } from '../../src/membership/roster.ts';
 import { Cluster, type Config, validCondition } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
+import { AgentProcess } from './agent-process.ts';
 import { auditLog } from './shared-kubernetes.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -34,35 +32,22 @@ const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 let test: TestServer;
 let cluster: Cluster;
 let controller: ControllerProcess;
-let agent: ChildProcess;
+let agent: AgentProcess;
 
 beforeAll(async () => {
   test = await startTestServer({ crds: true });
   cluster = new Cluster(test.api);
   controller = new ControllerProcess(await test.accountKubeconfig('controller'));
-  agent = await startAgent(await test.accountKubeconfig('agent'));
+  agent = new AgentProcess(await test.accountKubeconfig('agent'));
+  await agent.logged('ready');
 });
 
 afterAll(async () => {
   await controller.stop();
-  agent.kill();
-  await once(agent, 'exit');
+  await agent.stop();
   await cluster.close();
   await test.close();
 });
-
-/** Resolves when it forwards and announces. */
-async function startAgent(kubeconfig: string): Promise<ChildProcess> {
-  const pages = ['--metrics-bind-address', '127.0.0.1:0', '--healthz-bind-address', '127.0.0.1:0'];
-  const words = ['agent', '--kubeconfig', kubeconfig, '--node-name', 'here', ...pages];
-  const child = spawn(join(ROOT, 'bin/fairlead'), words, { stdio: ['ignore', 'pipe', 'inherit'] });
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (JSON.parse(line).msg !== 'ready') continue;
-    child.stdout.resume();
-    return child;
-  }
-  throw new Error('the agent ended before it was ready');
-}
 
 /** `verb group/resource`, sorted, each once. */
 function grantedTo(account: Account): string[] {
