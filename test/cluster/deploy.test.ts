@@ -122,14 +122,14 @@ describe('a real API server', () => {
     );
     const cluster = new Cluster(test.api);
     // As in a Pod, where this is the Pod's own namespace.
-    const lease = ['--leader-elect-resource-namespace', NAMESPACE];
-    const controller = new ControllerProcess(controllerFile ?? '', lease);
+    const own = ['--leader-elect-resource-namespace', NAMESPACE, '--membership-namespace', NAMESPACE];
+    const controller = new ControllerProcess(controllerFile ?? '', own);
     await cluster.createPool('lan', ['192.0.2.1']);
     await cluster.createService('web');
     expect(addressesOf(await cluster.service('web'))).toEqual(['192.0.2.1']);
     expect(await controller.stop()).toBe(0);
     // As examples/cleanup-job.yaml does.
-    const cleanup = new ControllerProcess(controllerFile ?? '', ['--cleanup', ...lease]);
+    const cleanup = new ControllerProcess(controllerFile ?? '', ['--cleanup', ...own]);
     expect((await cleanup.ended()).status).toBe(0);
     expect(await cleanup.logged('let go of every Service')).toMatchObject({ released: 1 });
     await cluster.deleteService('web');

@@ -71,7 +71,7 @@ async function roster(): Promise<void> {
 
 it('uses every verb that it is granted, and is granted every verb that it uses', async () => {
   await cluster.createPool('lan', ['192.0.2.10-192.0.2.12']);
-  await cluster.createNode('here', '198.51.100.1');
+  await cluster.createNode('here', '127.0.0.1');
   await cluster.createAdvertisement('lan', { interfaces: ['lo'] });
   const reservation: Config = {
     apiVersion: 'fairlead.dev/v1alpha1',
@@ -86,7 +86,6 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   await cluster.advertisement('lan', (each) => validCondition(each) !== undefined);
   await cluster.advertisement('lan', ({ status }) => status?.interfaces !== undefined);
   await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 1);
-  await cluster.createNode('here', '127.0.0.1');
   await roster();
   const spoilt = { data: { roster: 'spoilt' } };
   await test.api.patch(CONFIG_MAPS, MEMBERSHIP, spoilt, { type: 'merge', fieldManager: 'test' });

@@ -151,6 +151,14 @@ const NOTHING: Objects = {
   slices: Object.fromEntries(SLICES.map((name) => [`default/${name}`, null])),
 };
 
+/** Whether two Services restrict one address: the list of the second waits, whole, for the first to go. */
+function haveRivals({ services = {} }: Objects): boolean {
+  const restricted = Object.values(services)
+    .filter((each) => each?.spec?.loadBalancerSourceRanges?.length)
+    .flatMap((each) => each?.status?.loadBalancer?.ingress?.map((ingress) => ingress.ip) ?? []);
+  return new Set(restricted).size < restricted.length;
+}
+
 async function kernelOf(namespace: string): Promise<string[]> {
   return meaningOf(await readElements(namespace));
 }
@@ -176,7 +184,8 @@ describe('the kernel’s elements', () => {
         const lines = await kernelOf(HISTORY);
         seen.lines += lines.length;
         expect(lines).toEqual(await kernelOf(FRESH));
-        expect(lines.filter((line) => /lost|nobody/.test(line))).toEqual([]);
+        const useless = haveRivals(end) ? /lost (?!list)|nobody/ : /lost|nobody/;
+        expect(lines.filter((line) => useless.test(line))).toEqual([]);
         expect(await history.call('metric', 'fairlead_proxy_services_set_aside')).toEqual([0]);
       }),
       { numRuns: 25 },
