@@ -3,6 +3,7 @@ import type { KubeObject } from '../kube/objects.ts';
 import { formatRange, parsePrefix, type Range, sizeOf, subtract } from '../net/range.ts';
 import { RangeIndex } from '../net/range-index.ts';
 import type { Problem, Read } from './problem.ts';
+import { type PublishRule, readPublishRules } from './publish.ts';
 import { Reader } from './reader.ts';
 import type { Selector } from './selector.ts';
 
@@ -23,6 +24,8 @@ export interface AddressPool {
   readonly drain: boolean;
   /** Addresses of each family that the Services of one namespace may have here; undefined: any number. */
   readonly maxPerNamespace?: number;
+  /** What its addresses are shown as, where that is not what they are. */
+  readonly publish: readonly PublishRule[];
   /** Undefined: open to every Service. */
   readonly allocation?: PoolAllocation;
 }
@@ -49,6 +52,7 @@ export const POOL_FIELDS = [
   'reuse',
   'drain',
   'maxPerNamespace',
+  'publish',
   'serviceAllocation',
 ] as const;
 export const POOL_ALLOCATION_FIELDS = [
@@ -85,6 +89,7 @@ export function readPool(object: KubeObject): Read<AddressPool> {
     reuse: reader.choice('spec.reuse', spec.reuse, REUSES, 'lowest'),
     drain: reader.boolean('spec.drain', spec.drain, false),
     ...(maxPerNamespace === undefined || maxPerNamespace === null ? {} : { maxPerNamespace: most }),
+    publish: readPublishRules(reader, spec.publish, addresses),
     ...(allocation ? { allocation } : {}),
   };
   if (reader.problems.length === 0 && ranges.length === 0) {

@@ -2,10 +2,9 @@
 import type { ServiceObject } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, ip, parseIp } from '../net/address.ts';
 import type { Problem } from './problem.ts';
+import { readPublished } from './publish.ts';
 import { Reader } from './reader.ts';
-
-/** Written by us on a Service: the pools that its addresses come from, with commas between them. */
-export const POOL_ANNOTATION = 'fairlead.dev/ip-allocated-from-pool';
+import { knownAddresses, POOL_ANNOTATION } from './service-addresses.ts';
 
 export interface ServiceRequest {
   /** `namespace/name` */
@@ -27,10 +26,16 @@ export interface ServiceRequest {
   readonly ports: readonly string[];
   /** Services that share an address must agree on it: '' for the Cluster policy, else the selector's text. */
   readonly backend: string;
-  /** What the status says it has. */
+  /** What it has, as its status says. */
   readonly held: readonly Ip[];
+  /** What it had before its status was emptied: it gets that again where it may ask for it, and nobody has it. */
+  readonly remembered?: readonly Ip[];
   /** The pools that it has it from, as our annotation says. */
   readonly heldFrom: readonly string[];
+  /** Names or addresses to be shown in place of its own. */
+  readonly publish?: readonly string[];
+  /** What is shown in place of its own addresses now. */
+  readonly shown?: readonly string[];
 }
 
 export type ServiceRead =
@@ -67,6 +72,7 @@ const ANNOTATIONS = {
     'metallb.io/allow-shared-ip',
     'metallb.universe.tf/allow-shared-ip',
   ],
+  publish: ['fairlead.dev/publish'],
 } as const;
 
 export function readService(
@@ -84,6 +90,9 @@ export function readService(
   const pool = annotation(reader, service, ANNOTATIONS.pool)?.value;
   const sharingKey = annotation(reader, service, ANNOTATIONS.sharingKey)?.value;
   const addresses = requestedAddresses(reader, service, families);
+  const publish = readPublished(reader, annotation(reader, service, ANNOTATIONS.publish));
+  const { held, remembered } = knownAddresses(service);
+  const shown = shownInstead(service, held);
   const bothRequired = spec.ipFamilyPolicy === 'RequireDualStack';
   if (bothRequired && families.length < 2) {
     const mend = `needs two cluster addresses, but there is only ${families[0]}; write PreferDualStack or SingleStack`;
@@ -102,22 +111,21 @@ export function readService(
     ...(sharingKey === undefined ? {} : { sharingKey }),
     ports: (spec.ports ?? []).map(({ protocol = 'TCP', port }) => `${protocol}/${port}`),
     backend: spec.externalTrafficPolicy === 'Local' ? selectorText(spec.selector) : '',
-    held: heldAddresses(service),
+    held,
+    ...(remembered.length === 0 ? {} : { remembered }),
     heldFrom: metadata.annotations?.[POOL_ANNOTATION]?.split(',') ?? [],
+    ...(publish === undefined ? {} : { publish }),
+    ...(shown.length === 0 ? {} : { shown }),
   };
   if (reader.problems.length === 0) return { kind: 'valid', value: request };
-  const { pool: _, ...keeps } = { ...request, addresses: [], bothRequired: false };
+  const { pool: _, publish: __, ...keeps } = { ...request, addresses: [], bothRequired: false };
   return { kind: 'invalid', problems: reader.problems, keeps };
 }
 
-/** The addresses in the status, without what is no address. */
-function heldAddresses({ status }: ServiceObject): Ip[] {
-  const held: Ip[] = [];
-  for (const { ip: text = '' } of status?.loadBalancer?.ingress ?? []) {
-    const address = parseIp(text);
-    if (address.kind === 'parsed') held.push(address.value);
-  }
-  return held;
+/** What the status shows that is none of the Service's own addresses; none where it shows nothing else. */
+function shownInstead({ status }: ServiceObject, held: readonly Ip[]): string[] {
+  const texts = (status?.loadBalancer?.ingress ?? []).map(({ ip: text, hostname = '' }) => text ?? hostname);
+  return texts.every((text) => held.some((address) => address === text)) ? [] : texts;
 }
 
 function clusterFamilies({ spec }: ServiceObject): Family[] {

@@ -1,8 +1,9 @@
-// Which addresses are to be announced at all: those that the status of our Services shows and a pool holds.
-import { isOurs, POOL_ANNOTATION, type ServiceClasses } from '../api/service.ts';
+// Which addresses are to be announced at all: those at which our Services are served and that a pool holds.
+import { isOurs, type ServiceClasses } from '../api/service.ts';
+import { POOL_ANNOTATION, servedAddresses } from '../api/service-addresses.ts';
 import type { ServiceObject } from '../kube/objects.ts';
 import { keyOf } from '../kube/store.ts';
-import { type Ip, parseIp } from '../net/address.ts';
+import type { Ip } from '../net/address.ts';
 import { contains, type Range } from '../net/range.ts';
 
 /** A pool as advertisements select it. */
@@ -32,10 +33,7 @@ export function announcedAddresses(
   const announced = new Map<Ip, AnnouncedAddress>();
   for (const service of services) {
     if (!isOurs(service, classes)) continue;
-    for (const { ip: text = '', ipMode = 'VIP' } of service.status?.loadBalancer?.ingress ?? []) {
-      const parsed = parseIp(text);
-      if (parsed.kind === 'malformed' || ipMode !== 'VIP') continue;
-      const address = parsed.value;
+    for (const address of servedAddresses(service)) {
       const pool = poolOf(address, service, pools);
       if (!pool) continue;
       const known = announced.get(address);

@@ -1,10 +1,11 @@
 // Tells the Services that have an address of a conflict over it.
 import { hostname } from 'node:os';
+import { servedAddresses } from '../api/service-addresses.ts';
 import type { Conflict, ConflictPolicy } from '../arp/address-checks.ts';
 import { systemClock } from '../clock/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
 import type { ServiceObject } from '../kube/objects.ts';
-import { type Ip, parseIp } from '../net/address.ts';
+import type { Ip } from '../net/address.ts';
 import { conflictEvent } from '../status/conflict-event.ts';
 import type { Followed, Process } from './processes.ts';
 
@@ -22,16 +23,9 @@ export function conflictTeller(
   });
   return (address, conflict) => {
     for (const service of store.values()) {
-      if (!shows(service, address)) continue;
+      if (!servedAddresses(service).includes(address)) continue;
       const regarding = { ...service, kind: 'Service', apiVersion: 'v1' };
       events.record(regarding, conflictEvent(address, nodeName, conflict, onConflict));
     }
   };
-}
-
-function shows({ status }: ServiceObject, address: Ip): boolean {
-  return (status?.loadBalancer?.ingress ?? []).some(({ ip: text = '' }) => {
-    const parsed = parseIp(text);
-    return parsed.kind !== 'malformed' && parsed.value === address;
-  });
 }

@@ -152,7 +152,8 @@ export class Allocator {
 
   /** From the second time on, what a Service has is what we know; its status may be behind, or be tampered with. */
   #remember(request: ServiceRequest, wants: boolean): ServiceRequest {
-    const later = { ...request, held: [], heldFrom: [] };
+    const { remembered: _, ...rest } = request;
+    const later = { ...rest, held: [], heldFrom: [] };
     const current = this.#known.has(request.key) ? later : request;
     this.#known.set(request.key, { request: later, wants });
     this.#changed.delete(request.key);
@@ -284,7 +285,7 @@ export class Allocator {
   #stays(request: ServiceRequest): readonly Placement[] {
     const held = this.#holdings.of(request.key);
     const current = held.length > 0 ? held : request.held;
-    if (current.length === 0) return [];
+    if (current.length === 0) return request.remembered ? this.#search.remembered(request) : [];
     const stays: Placement[] = [];
     for (const family of request.families) {
       const address = current.find((each) => familyOf(each) === family);

@@ -37,6 +37,18 @@ export class Search {
       : this.#refusal(request, without(missing, placements), refusals);
   }
 
+  /** Of what the Service had before those that it would get if it asked for them by name. */
+  remembered(request: ServiceRequest): readonly Placement[] {
+    const placements: Placement[] = [];
+    for (const family of request.families) {
+      const address = request.remembered?.find((each) => familyOf(each) === family);
+      const state = address && this.#pools.of(address);
+      if (state && !this.#refusesNamed({ ...request, addresses: [address] }, address, state))
+        placements.push({ address, pool: state.pool.name });
+    }
+    return placements;
+  }
+
   /** The addresses asked for by name, all or none. */
   #named(request: ServiceRequest, stays: readonly Placement[]): readonly Placement[] | Refusal {
     const placements: Placement[] = [];

@@ -5,6 +5,8 @@ import type { Ip } from '../net/address.ts';
 /** What a Service has from its provider. */
 export interface Ingress {
   readonly addresses: readonly Ip[];
+  /** Names and addresses that the Service shows in place of its own; none: it shows its own. */
+  readonly shownAs?: readonly string[];
   /** Names in place of addresses, where a cloud balances the load. */
   readonly hostnames?: readonly string[];
   /** Where they come from, as the Service's annotation tells; none where there is no address. */

@@ -1,6 +1,6 @@
 // The forwarding table of one Service as values: who is addressed (frontends) and who answers (endpoints).
 import { type Balancing, readBalancing } from '../api/load-balancing.ts';
-import { POOL_ANNOTATION } from '../api/service.ts';
+import { POOL_ANNOTATION, servedAddresses } from '../api/service-addresses.ts';
 import type { EndpointSliceObject, Protocol, ServiceObject } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
 import type { Range } from '../net/range.ts';
@@ -76,10 +76,9 @@ export function serviceTable(
   own: readonly Ip[] = [],
 ): ServiceTable {
   if (!service || !isForwarded(service)) return EMPTY_TABLE;
-  const { metadata, spec, status } = service;
+  const { metadata, spec } = service;
   const cluster = addressesOf(spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : []));
-  const ingress = spec.type === 'LoadBalancer' ? (status?.loadBalancer?.ingress ?? []) : [];
-  const balanced = addressesOf(ingress.filter(({ ipMode }) => ipMode !== 'Proxy').map(({ ip }) => ip ?? ''));
+  const balanced = spec.type === 'LoadBalancer' ? servedAddresses(service) : [];
   // An address that another implementation gave, or an external one, may be a machine's: refusing all of its
   // other ports would cut that machine off.
   const pooled = metadata.annotations?.[POOL_ANNOTATION] === undefined ? [] : balanced;

@@ -2,12 +2,13 @@
 import { type CheckedPools, checkPools } from '../api/pool.ts';
 import type { Problem } from '../api/problem.ts';
 import { type CheckedReservations, checkReservations } from '../api/reservation.ts';
-import { readService, type ServiceClasses, type ServiceRequest } from '../api/service.ts';
+import { readService, type ServiceClasses, type ServiceRead, type ServiceRequest } from '../api/service.ts';
 import { Allocator, type Holding } from '../ipam/allocator.ts';
 import { type JournalEntry, kindOf } from '../ipam/journal.ts';
 import { explain } from '../ipam/refusal.ts';
 import type { KubeObject, NamespaceObject, NodeObject, ServiceObject } from '../kube/objects.ts';
 import type { Ip } from '../net/address.ts';
+import { firstClaims } from './first-claims.ts';
 import { nodeAddresses } from './node-addresses.ts';
 
 /** What decides on addresses, beside the Services. */
@@ -50,7 +51,7 @@ export function planChanges(
   const requests = requestsOf(cluster, classes);
   const allocator = new Allocator();
   setPools(allocator, cluster, checked(cluster), now);
-  settle(allocator, requests);
+  settle(allocator, requests, firstClaims(cluster.services, reader(cluster, classes)));
   const before = new Map(requests.map(({ request: { key } }) => [key, allocator.holds(key)]));
   const after = checked(next);
   setPools(allocator, cluster, after, now);
@@ -99,7 +100,7 @@ export function planTakeover(
   const allocator = new Allocator();
   const found = checked(cluster);
   setPools(allocator, cluster, found, now);
-  settle(allocator, requests);
+  settle(allocator, requests, firstClaims(cluster.services, reader(cluster, classes)));
   const moved = requests.flatMap(({ request: { key, held } }) => {
     const has = allocator.holds(key).addresses;
     return held.toSorted().join() === has.toSorted().join() ? [] : [{ service: key, had: held, has }];
@@ -164,11 +165,11 @@ interface Asking {
 }
 
 /** Our Services, the oldest first. */
-function requestsOf({ services, namespaces }: ClusterObjects, classes: ServiceClasses): Asking[] {
-  const labels = new Map(namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}]));
-  return services
+function requestsOf(cluster: ClusterObjects, classes: ServiceClasses): Asking[] {
+  const readOne = reader(cluster, classes);
+  return cluster.services
     .flatMap((service): Asking[] => {
-      const read = readService(service, classes, labels.get(service.metadata.namespace ?? '') ?? {});
+      const read = readOne(service);
       if (read.kind === 'valid') return [{ request: read.value, isValid: true }];
       return read.kind === 'invalid' ? [{ request: read.keeps, isValid: false }] : [];
     })
@@ -177,9 +178,17 @@ function requestsOf({ services, namespaces }: ClusterObjects, classes: ServiceCl
     );
 }
 
+function reader(
+  { namespaces }: ClusterObjects,
+  classes: ServiceClasses,
+): (service: ServiceObject) => ServiceRead {
+  const labels = new Map(namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}]));
+  return (service) => readService(service, classes, labels.get(service.metadata.namespace ?? '') ?? {});
+}
+
 /** As the controller does at its start. */
-function settle(allocator: Allocator, requests: readonly Asking[]): void {
-  for (const { request } of requests) if (request.held.length > 0) allocator.keep(request);
+function settle(allocator: Allocator, requests: readonly Asking[], claims: readonly ServiceRequest[]): void {
+  for (const request of claims) allocator.keep(request);
   for (const { request, isValid } of requests)
     if (isValid) allocator.allocate(request);
     else allocator.keep(request);

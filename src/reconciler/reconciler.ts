@@ -1,6 +1,7 @@
 // One Service from "changed" to "done": read, ask the provider, write the difference.
 import { describe } from '../api/problem.ts';
 import { readService, type ServiceClasses, type ServiceRead } from '../api/service.ts';
+import { ALLOCATED_CONDITION } from '../api/service-addresses.ts';
 import { type Clock, sleep } from '../clock/clock.ts';
 import { isDenied } from '../kube/denials.ts';
 import type { EventRecorder } from '../kube/events.ts';
@@ -13,13 +14,13 @@ import type { Outcome, Provider } from '../providers/provider.ts';
 import type { Lease, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
 import { eventFor } from '../status/service-event.ts';
 import {
-  ALLOCATED_CONDITION,
   bearsOurMark,
   clearingPatch,
   emptyingPatch,
   type StatusPatch,
   statusPatch,
 } from '../status/service-status.ts';
+import { firstClaims } from './first-claims.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 import { onWishes, versionOf } from './wishes.ts';
 
@@ -94,11 +95,8 @@ export class Reconciler {
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
   async #keepAll(): Promise<void> {
     const { provider, onAllocation } = this.#options;
-    for (const service of this.#concerned().sort(byAge)) {
-      const read = this.#read(service);
-      const request = read.kind === 'valid' ? read.value : read.kind === 'invalid' ? read.keeps : undefined;
-      if (request && request.held.length > 0) await provider.keep(request);
-    }
+    for (const request of firstClaims(this.#concerned(), (service) => this.#read(service)))
+      await provider.keep(request);
     onAllocation();
   }
 

@@ -1,6 +1,6 @@
 // Hears of a Service when its user wants something else, and not of what controllers write on it.
 import { createHash } from 'node:crypto';
-import { POOL_ANNOTATION } from '../api/service.ts';
+import { ADDRESSES_ANNOTATION, POOL_ANNOTATION } from '../api/service-addresses.ts';
 import type { ServiceObject } from '../kube/objects.ts';
 import { keyOf, type Store } from '../kube/store.ts';
 
@@ -26,7 +26,7 @@ export function onWishes(store: Store<ServiceObject>, listener: (key: string) =>
 /** The same for as long as its user wants the same, whatever controllers write. */
 export function versionOf({ metadata, spec }: ServiceObject): string {
   const { uid, labels, annotations, deletionTimestamp } = metadata;
-  const { [POOL_ANNOTATION]: _, ...theirs } = annotations ?? {};
+  const { [POOL_ANNOTATION]: _pools, [ADDRESSES_ANNOTATION]: _addresses, ...theirs } = annotations ?? {};
   const wishes = JSON.stringify([uid, labels, theirs, deletionTimestamp, spec]);
   return createHash('sha256').update(wishes).digest('base64');
 }

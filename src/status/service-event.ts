@@ -1,8 +1,9 @@
 // The event that tells of a change of state on a Service.
 
+import { ALLOCATED_CONDITION } from '../api/service-addresses.ts';
 import type { EventText } from '../kube/events.ts';
 import type { Condition, ServiceObject } from '../kube/objects.ts';
-import { ALLOCATED_CONDITION, type StatusPatch } from './service-status.ts';
+import type { StatusPatch } from './service-status.ts';
 
 /** The event for a patch that was written; undefined where the state did not change. */
 export function eventFor(before: ServiceObject, patch: StatusPatch): EventText | undefined {

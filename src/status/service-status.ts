@@ -1,9 +1,14 @@
 // What a Service should say of itself, and the patch that makes it so; nothing where it says so already.
-import { POOL_ANNOTATION } from '../api/service.ts';
+import {
+  ADDRESSES_ANNOTATION,
+  ALLOCATED_CONDITION,
+  holdingText,
+  POOL_ANNOTATION,
+} from '../api/service-addresses.ts';
 import type { Condition, IngressStatus, ServiceObject } from '../kube/objects.ts';
+import { parseIp } from '../net/address.ts';
 import type { Outcome } from '../providers/provider.ts';
 
-export const ALLOCATED_CONDITION = 'fairlead.dev/Allocated';
 /** Kubernetes' own (k8s.io/cloud-provider, service/helpers): a load balancer's Service goes only after its address. */
 export const CLEANUP_FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
 
@@ -25,24 +30,22 @@ export interface StatusPatch {
 
 /** The patch after `outcome`, or undefined where the Service shows it. `now`: the calendar time for a transition. */
 export function statusPatch(service: ServiceObject, outcome: Outcome, now: Date): StatusPatch | undefined {
-  const { addresses, hostnames = [] } = outcome;
-  const wanted: IngressStatus[] = [
-    ...addresses.map((address) => ({ ip: address, ipMode: 'VIP' })),
-    ...hostnames.map((hostname) => ({ hostname })),
-  ];
-  const message =
-    outcome.kind === 'done'
-      ? `${[...addresses, ...hostnames].join(' and ')} from ${(outcome.source ?? '').split(',').join(' and ')}`
-      : clip(outcome.message);
+  const { addresses, shownAs = addresses, hostnames = [], source } = outcome;
   return difference(service, {
-    ingress: wanted,
+    ingress: [
+      ...shownAs.map((text) => entryFor(text, addresses)),
+      ...hostnames.map((hostname) => ({ hostname })),
+    ],
     finalizer: true,
-    annotation: outcome.source,
+    annotations: {
+      [POOL_ANNOTATION]: source,
+      [ADDRESSES_ANNOTATION]: addresses.length > 0 ? addresses.join() : undefined,
+    },
     condition: {
       type: ALLOCATED_CONDITION,
       status: outcome.kind === 'done' ? 'True' : 'False',
       reason: outcome.kind === 'done' ? 'Allocated' : outcome.reason,
-      message,
+      message: clip(messageOf(outcome)),
       lastTransitionTime: now.toISOString().replace(/\.\d+Z$/, 'Z'),
       ...(service.metadata.generation === undefined
         ? {}
@@ -51,7 +54,24 @@ export function statusPatch(service: ServiceObject, outcome: Outcome, now: Date)
   });
 }
 
-/** The first write on a Service that is to give up its address; undefined where it shows none. */
+function messageOf(outcome: Outcome): string {
+  const { addresses, shownAs, hostnames = [], source = '' } = outcome;
+  if (outcome.kind !== 'done')
+    return (addresses.length > 0 ? holdingText(addresses, false) : '') + outcome.message;
+  const shown = shownAs ? `, shown as ${shownAs.join(' and ')}` : '';
+  return holdingText([...addresses, ...hostnames], true) + source.split(',').join(' and ') + shown;
+}
+
+/**
+ * What stands in front of our own addresses is no VIP: with that mode a proxy in the cluster would take traffic to it
+ * for the Service's, and whoever may write a Service could have it take any address's.
+ */
+function entryFor(text: string, own: readonly string[]): IngressStatus {
+  if (own.includes(text)) return { ip: text, ipMode: 'VIP' };
+  return parseIp(text).kind === 'parsed' ? { ip: text, ipMode: 'Proxy' } : { hostname: text };
+}
+
+/** The first write on a Service that is to give up its addresses; undefined where it shows none. */
 export function emptyingPatch({ metadata, status }: ServiceObject): StatusPatch | undefined {
   if ((status?.loadBalancer?.ingress ?? []).length === 0) return undefined;
   return { metadata: versionOf(metadata), status: { loadBalancer: { ingress: null } } };
@@ -59,7 +79,11 @@ export function emptyingPatch({ metadata, status }: ServiceObject): StatusPatch 
 
 /** The patch that takes all the rest of ours off a Service, its finalizer too; undefined where there is nothing. */
 export function clearingPatch(service: ServiceObject): StatusPatch | undefined {
-  return difference(service, { finalizer: false, annotation: undefined, condition: undefined });
+  return difference(service, {
+    finalizer: false,
+    annotations: { [POOL_ANNOTATION]: undefined, [ADDRESSES_ANNOTATION]: undefined },
+    condition: undefined,
+  });
 }
 
 /** Whether we have written on this Service. The finalizer alone says nothing: others use it too. */
@@ -72,23 +96,25 @@ interface Wanted {
   /** Absent: as it is. */
   readonly ingress?: readonly IngressStatus[];
   readonly finalizer: boolean;
-  readonly annotation: string | undefined;
+  /** Ours; undefined: not there. */
+  readonly annotations: Readonly<Record<string, string | undefined>>;
   readonly condition: Condition | undefined;
 }
 
 function difference(service: ServiceObject, wanted: Wanted): StatusPatch | undefined {
   const { metadata, status } = service;
-  const annotation = metadata.annotations?.[POOL_ANNOTATION];
   const ingress = status?.loadBalancer?.ingress ?? [];
   const conditions = status?.conditions ?? [];
   const condition = conditions.find(({ type }) => type === ALLOCATED_CONDITION);
 
   const finalizers = metadata.finalizers ?? [];
-  const annotationDiffers = annotation !== wanted.annotation;
+  const annotations = Object.entries(wanted.annotations)
+    .filter(([name, value]) => metadata.annotations?.[name] !== value)
+    .map(([name, value]) => [name, value ?? null]);
   const finalizerDiffers = finalizers.includes(CLEANUP_FINALIZER) !== wanted.finalizer;
   const ingressDiffers = wanted.ingress !== undefined && !sameIngress(ingress, wanted.ingress);
   const conditionDiffers = !sameCondition(condition, wanted.condition);
-  if (!annotationDiffers && !finalizerDiffers && !ingressDiffers && !conditionDiffers) return undefined;
+  if (annotations.length === 0 && !finalizerDiffers && !ingressDiffers && !conditionDiffers) return undefined;
 
   const otherFinalizers = finalizers.filter((each) => each !== CLEANUP_FINALIZER);
   const finalizersAfter = wanted.finalizer ? [...otherFinalizers, CLEANUP_FINALIZER] : otherFinalizers;
@@ -96,7 +122,7 @@ function difference(service: ServiceObject, wanted: Wanted): StatusPatch | undef
   return {
     metadata: {
       ...versionOf(metadata),
-      ...(annotationDiffers ? { annotations: { [POOL_ANNOTATION]: wanted.annotation ?? null } } : {}),
+      ...(annotations.length > 0 ? { annotations: Object.fromEntries(annotations) } : {}),
       ...(finalizerDiffers ? { finalizers: finalizersAfter.length > 0 ? finalizersAfter : null } : {}),
     },
     status: {

@@ -53,6 +53,7 @@ const EXAMPLES: readonly (readonly [string, (object: KubeObject) => Read<unknown
       reuse: 'least-recent',
       drain: true,
       maxPerNamespace: 5,
+      publish: [{ addresses: '192.0.2.0/28', as: '203.0.113.7' }],
       serviceAllocation: {
         priority: 1,
         namespaces: ['a'],

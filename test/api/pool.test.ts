@@ -31,6 +31,7 @@ describe('an IPAddressPool', () => {
         allowNodeAddresses: false,
         reuse: 'lowest',
         drain: false,
+        publish: [],
       },
     });
   });
@@ -47,6 +48,11 @@ describe('an IPAddressPool', () => {
         reuse: 'least-recent',
         drain: true,
         maxPerNamespace: 0,
+        publish: [
+          { addresses: '192.0.2.2/31', as: '203.0.113.8-203.0.113.9' },
+          { addresses: '192.0.2.6', as: '203.0.113.7' },
+          { as: 'www.example.com' },
+        ],
         serviceAllocation: {
           priority: 50,
           namespaces: ['shop'],
@@ -67,6 +73,14 @@ describe('an IPAddressPool', () => {
         reuse: 'least-recent',
         drain: true,
         maxPerNamespace: 0,
+        publish: [
+          { ranges: [range('192.0.2.2/31')], as: { kind: 'range', range: range('203.0.113.8/31') } },
+          { ranges: [range('192.0.2.6')], as: { kind: 'text', text: '203.0.113.7' } },
+          {
+            ranges: [range('192.0.2.0/30'), range('192.0.2.2-192.0.2.9'), range('192.0.2.9')],
+            as: { kind: 'text', text: 'www.example.com' },
+          },
+        ],
         allocation: {
           priority: 50,
           namespaces: ['shop'],
@@ -88,6 +102,7 @@ describe('an IPAddressPool', () => {
       reuse: null,
       drain: null,
       maxPerNamespace: null,
+      publish: null,
       serviceAllocation: null,
     };
     const read = readPool(object('lan', spec));
@@ -121,7 +136,7 @@ describe('an IPAddressPool', () => {
         },
       }),
     ).toEqual([
-      'IPAddressPool/lan: spec.colour "colour" is no field here; there are addresses, exclude, autoAssign, avoidBuggyIPs, skipSubnetEnds, allowNodeAddresses, reuse, drain, maxPerNamespace, serviceAllocation',
+      'IPAddressPool/lan: spec.colour "colour" is no field here; there are addresses, exclude, autoAssign, avoidBuggyIPs, skipSubnetEnds, allowNodeAddresses, reuse, drain, maxPerNamespace, publish, serviceAllocation',
       'IPAddressPool/lan: spec.addresses[0] "7" is not an IP address; write four numbers with dots, such as 192.0.2.1',
       'IPAddressPool/lan: spec.addresses[1] "10.0.0.1/24" has bits set behind its prefix; write 10.0.0.0/24, or the single address 10.0.0.1',
       'IPAddressPool/lan: spec.addresses[2] "192.0.2.9-192.0.2.1" ends before it starts; write 192.0.2.1-192.0.2.9',

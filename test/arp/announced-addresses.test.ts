@@ -49,6 +49,20 @@ describe('an announced address', () => {
       expect(only(...mixed)).toBe(undefined);
   });
 
+  it('is the one behind what the status shows, where that is public', () => {
+    const web = service('web', [{ ip: '203.0.113.7', ipMode: 'Proxy' }], {
+      annotations: { 'fairlead.dev/allocated-ips': '192.0.2.1' },
+    });
+    expect(announced(web)).toEqual([]); // an annotation alone may be anybody's
+    const condition = {
+      type: 'fairlead.dev/Allocated',
+      status: 'True',
+      message: '192.0.2.1 from four',
+    } as const;
+    const conditions = [{ ...condition, reason: 'Allocated', lastTransitionTime: '2026-01-01T00:00:00Z' }];
+    expect(announced({ ...web, status: { ...web.status, conditions } })).toEqual(['192.0.2.1']);
+  });
+
   it('is one that the status of our Service shows and a pool holds, in its usual spelling', () => {
     const web = service('web', [{ ip: '192.0.2.1' }, { ip: '2001:DB8:0::1', ipMode: 'VIP' }]);
     const found = announcedAddresses([web], POOLS, CLASSES, NOWHERE);

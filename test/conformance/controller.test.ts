@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceObject } from '../../src/kube/objects.ts';
-import { SERVICES } from '../../src/kube/resources.ts';
+import { IP_ADDRESS_POOLS, SERVICES } from '../../src/kube/resources.ts';
 import { addressesOf, allocatedCondition, Cluster, validCondition } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
@@ -42,6 +42,11 @@ function holders(): Map<string, string> {
   return byAddress;
 }
 
+/** What the status shows, whatever it is. */
+function shownBy({ status }: ServiceObject): string {
+  return (status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname).join();
+}
+
 describe('the controller', () => {
   it('gives a Service that was there before any pool an address, and says so on it', async () => {
     await cluster.createService('web');
@@ -58,7 +63,10 @@ describe('the controller', () => {
       reason: 'Allocated',
       message: '192.0.2.10 from lan',
     });
-    expect(served.metadata.annotations).toEqual({ 'fairlead.dev/ip-allocated-from-pool': 'lan' });
+    expect(served.metadata.annotations).toEqual({
+      'fairlead.dev/ip-allocated-from-pool': 'lan',
+      'fairlead.dev/allocated-ips': '192.0.2.10',
+    });
     await controller.logged('synced');
   });
 
@@ -149,7 +157,7 @@ describe('the controller', () => {
     });
     const refused = await cluster.serviceWith('web', 'InvalidRequest');
     expect(allocatedCondition(refused)?.message).toBe(
-      'Service/default/web: metadata.annotations[fairlead.dev/load-balancer-ips] "192.0.2.010" ' +
+      'keeps 192.0.2.10; Service/default/web: metadata.annotations[fairlead.dev/load-balancer-ips] "192.0.2.010" ' +
         'has a leading zero in "010"; write 10',
     );
     expect(addressesOf(refused)).toEqual(['192.0.2.10']);
@@ -430,6 +438,82 @@ describe('a controller in trouble', () => {
     const former = await cluster.service('other', (each: ServiceObject) => !allocatedCondition(each));
     expect(addressesOf(former)).toEqual([]);
     expect(former.metadata.finalizers).toBeUndefined();
+  });
+});
+
+describe('what stands in front of an address', () => {
+  const service = (shown: string) => cluster.service('fronted', (each) => shownBy(each) === shown);
+
+  it('is shown in its place: what the pool says, or what the Service says', async () => {
+    await cluster.createPool('front', {
+      addresses: ['198.51.100.32/28'],
+      publish: [{ addresses: '198.51.100.32/28', as: '203.0.113.128/28' }],
+    });
+    await cluster.createService('fronted', {}, { 'fairlead.dev/address-pool': 'front' });
+    const served = await service('203.0.113.128');
+    expect(served.metadata.annotations).toMatchObject({ 'fairlead.dev/allocated-ips': '198.51.100.32' });
+    expect(allocatedCondition(served)?.message).toBe('198.51.100.32 from front, shown as 203.0.113.128');
+    const publish = (value: string | null) =>
+      cluster.patchService('fronted', { metadata: { annotations: { 'fairlead.dev/publish': value } } });
+    await publish('www.example.com');
+    await service('www.example.com');
+    await publish(null);
+    await service('203.0.113.128');
+  });
+
+  it('does not hide over a restart who has which address, nor over a pool that cannot be read', async () => {
+    await controller.stop('SIGKILL');
+    await cluster.createService('taker', {}, { 'fairlead.dev/address-pool': 'front' });
+    controller = new ControllerProcess(kubeconfig);
+    await cluster.service('taker', (each) => shownBy(each) === '203.0.113.129');
+    const pool = (spec: object) =>
+      cluster.api.patch(
+        IP_ADDRESS_POOLS,
+        { name: 'front' },
+        { spec },
+        { type: 'merge', fieldManager: 'test' },
+      );
+    await pool({ exclude: ['198.51.100.9-198.51.100.1'] });
+    await cluster.pool('front', (each) => validCondition(each)?.status === 'False');
+    await controller.stop('SIGKILL');
+    controller = new ControllerProcess(kubeconfig);
+    await controller.logged('synced');
+    // What comes last is served when all that was there is done.
+    await cluster.createService('after', {}, { 'fairlead.dev/address-pool': 'no such pool' });
+    await cluster.serviceWith('after', 'UnknownPool');
+    expect(shownBy(await cluster.service('fronted'))).toBe('203.0.113.128');
+    await pool({ exclude: null, publish: null });
+    await service('198.51.100.32');
+    await cluster.service('taker', (each) => shownBy(each) === '198.51.100.33');
+    for (const name of ['fronted', 'taker', 'after']) await cluster.deleteService(name);
+    await cluster.deletePool('front');
+  });
+});
+
+describe('a status that was emptied while the controller was away', () => {
+  it.each([
+    ['its addresses', { loadBalancer: null }],
+    ['all of it', { loadBalancer: null, conditions: null }],
+  ])('comes back with the same address: %s', async (_, status) => {
+    const from = { 'fairlead.dev/address-pool': 'memory' };
+    await cluster.createPool('memory', ['198.51.100.64-198.51.100.65']);
+    await cluster.createService('first', {}, from);
+    await cluster.service('first');
+    // Older than the one whose status is emptied: whatever is free goes to it.
+    await cluster.createService('elder', {}, { 'fairlead.dev/address-pool': 'later' });
+    await cluster.serviceWith('elder', 'UnknownPool');
+    await cluster.createService('third', {}, from);
+    expect(addressesOf(await cluster.service('third'))).toEqual(['198.51.100.65']);
+    await cluster.patchService('elder', { metadata: { annotations: from } });
+    await cluster.serviceWith('elder', 'PoolExhausted');
+    await controller.stop('SIGKILL');
+    await cluster.patchStatus('third', status);
+    await cluster.service('third', (each) => addressesOf(each).length === 0);
+    controller = new ControllerProcess(kubeconfig);
+    expect(addressesOf(await cluster.service('third'))).toEqual(['198.51.100.65']);
+    await cluster.serviceWith('elder', 'PoolExhausted');
+    for (const name of ['elder', 'third', 'first']) await cluster.deleteService(name);
+    await cluster.deletePool('memory');
   });
 });
 

@@ -104,6 +104,34 @@ describe('a Service of type LoadBalancer', () => {
   });
 });
 
+describe('a Service that shows a public address in place of its own', () => {
+  it('is announced and forwarded at its own, also after the controller was killed', async () => {
+    await lab.objects.createPool('natted', {
+      addresses: ['192.0.2.160', '2001:db8::160'],
+      autoAssign: false,
+      publish: [{ addresses: '192.0.2.160', as: '203.0.113.60' }],
+    });
+    const annotations = { 'fairlead.dev/address-pool': 'natted' };
+    const ports = [{ port: 80, targetPort: 'http' }];
+    const spec = { selector: { app: 'web' }, ports, ipFamilyPolicy: 'RequireDualStack' as const };
+    await lab.objects.createService('natted', spec, annotations);
+    const shown = async () =>
+      addressesOf(await lab.objects.service('natted', (each) => addressesOf(each).length === 2));
+    expect(await shown()).toEqual(['203.0.113.60', '2001:db8::160']);
+    const own = '192.0.2.160' as Ipv4;
+    await lab.answer(lab.client, { host: own });
+    await lab.answer(lab.pod, { host: own });
+    await lab.cluster.controller?.stop('SIGKILL');
+    await lab.cluster.startController();
+    const [other] = await lab.createWeb('other');
+    expect(other).not.toBe(own);
+    expect(await shown()).toEqual(['203.0.113.60', '2001:db8::160']);
+    await lab.answer(lab.client, { host: own });
+    for (const name of ['natted', 'other']) await lab.objects.deleteService(name);
+    await lab.silence(own);
+  });
+});
+
 describe('a Service with externalTrafficPolicy Local', () => {
   it('is announced from the node that its endpoint is on, and follows it', async () => {
     const pool = { 'fairlead.dev/address-pool': 'lan' };

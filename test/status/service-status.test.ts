@@ -14,6 +14,7 @@ import {
 const NOW = new Date('2026-01-02T03:04:05.678Z');
 const LATER = new Date('2026-01-02T04:00:00Z');
 const ANNOTATION = 'fairlead.dev/ip-allocated-from-pool';
+const ADDRESSES = 'fairlead.dev/allocated-ips';
 const FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
 const OTHER: Condition = {
   type: 'example.com/Other',
@@ -67,7 +68,7 @@ describe('the status of a Service that has its addresses', () => {
     expect(patch).toEqual({
       metadata: {
         resourceVersion: '7',
-        annotations: { [ANNOTATION]: 'lan,six' },
+        annotations: { [ANNOTATION]: 'lan,six', [ADDRESSES]: '192.0.2.1,2001:db8::1' },
         finalizers: [FINALIZER],
       },
       status: {
@@ -174,14 +175,50 @@ describe('the status of a Service that has its addresses', () => {
     });
   });
 
-  it('gets its annotation back', () => {
+  it('gets its annotations back', () => {
     const written = patched(service(), patch);
     expect(
       statusPatch({ ...written, metadata: { ...written.metadata, annotations: {} } }, done, LATER),
     ).toEqual({
-      metadata: { resourceVersion: '8', annotations: { [ANNOTATION]: 'lan,six' } },
+      metadata: {
+        resourceVersion: '8',
+        annotations: { [ANNOTATION]: 'lan,six', [ADDRESSES]: '192.0.2.1,2001:db8::1' },
+      },
       status: {},
     });
+  });
+});
+
+describe('what a Service shows in place of its addresses', () => {
+  const shown: Outcome = { ...done, shownAs: ['203.0.113.7', 'www.example.com'] };
+  const before = patched(service(), statusPatch(service(), shown, NOW));
+
+  it('is an address that no proxy in the cluster takes for its own, or a name', () => {
+    expect(before.status?.loadBalancer?.ingress).toEqual([
+      { ip: '203.0.113.7', ipMode: 'Proxy' },
+      { hostname: 'www.example.com' },
+    ]);
+    expect(before.status?.conditions?.[0]?.message).toBe(
+      '192.0.2.1 and 2001:db8::1 from lan and six, shown as 203.0.113.7 and www.example.com',
+    );
+    expect(before.metadata.annotations).toMatchObject({ [ADDRESSES]: '192.0.2.1,2001:db8::1' });
+    expect(statusPatch(before, shown, LATER)).toBeUndefined();
+  });
+
+  it('may be one of them, which stays what it is', () => {
+    const half: Outcome = { ...done, shownAs: ['203.0.113.7', '2001:db8::1'] };
+    expect(patched(service(), statusPatch(service(), half, NOW)).status?.loadBalancer?.ingress).toEqual([
+      { ip: '203.0.113.7', ipMode: 'Proxy' },
+      { ip: '2001:db8::1', ipMode: 'VIP' },
+    ]);
+  });
+
+  it('goes when nothing is to be shown instead', () => {
+    const after = patched(before, statusPatch(before, done, LATER));
+    expect(after.status?.loadBalancer?.ingress).toEqual([
+      { ip: '192.0.2.1', ipMode: 'VIP' },
+      { ip: '2001:db8::1', ipMode: 'VIP' },
+    ]);
   });
 });
 
@@ -209,6 +246,7 @@ describe('the status of a Service that waits or is refused', () => {
     const patch = statusPatch(before, refused, LATER);
     expect(patch?.status?.loadBalancer).toBeUndefined();
     expect(patch?.metadata.annotations).toBeUndefined();
+    expect(patch?.status?.conditions?.[0]?.message).toBe('keeps 192.0.2.1 and 2001:db8::1; no such pool');
   });
 
   it('tells the time of its last change of status, not of its reason', () => {
@@ -252,7 +290,7 @@ describe('a Service that is ours no longer', () => {
     expect(patch).toEqual({
       metadata: {
         resourceVersion: '9',
-        annotations: { [ANNOTATION]: null },
+        annotations: { [ANNOTATION]: null, [ADDRESSES]: null },
         finalizers: ['example.com/other'],
       },
       status: { conditions: [OTHER] },

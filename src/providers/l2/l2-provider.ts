@@ -1,5 +1,6 @@
 // Provider for the local network: addresses from pools. The agents do the rest from the Service's status.
 import type { AddressPool } from '../../api/pool.ts';
+import { publishedAs } from '../../api/publish.ts';
 import type { ServiceRequest } from '../../api/service.ts';
 import { Allocator, type Holding, type PoolCounts } from '../../ipam/allocator.ts';
 import type { JournalEntry } from '../../ipam/journal.ts';
@@ -21,6 +22,7 @@ const PASSING: readonly RefusalReason[] = [
 export class L2Provider implements Provider {
   readonly #allocator = new Allocator();
   readonly #owned = new Set<string>();
+  #pools: ReadonlyMap<string, AddressPool> = new Map();
   readonly #listeners = new Set<(key: string) => void>();
 
   readonly #audit: (entry: JournalEntry) => void;
@@ -33,7 +35,11 @@ export class L2Provider implements Provider {
   /** No two pools may overlap. */
   setPools(pools: readonly AddressPool[], surroundings: Surroundings = {}): void {
     this.#allocator.setPools(pools, surroundings);
+    const before = this.#pools;
+    this.#pools = new Map(pools.map((pool) => [pool.name, pool]));
+    const showOthers = pools.filter((pool) => !sameRules(pool, before.get(pool.name)));
     this.#tell();
+    this.#tellHoldersIn(new Set(showOthers.map(({ name }) => name)));
   }
 
   /** Who has the address now; undefined: nobody. */
@@ -49,17 +55,17 @@ export class L2Provider implements Provider {
     this.#owned.add(request.key);
     const holding = this.#allocator.keep(request);
     this.#tell();
-    return ingressOf(holding);
+    return this.#ingressOf(holding, request);
   }
 
   async ensure(request: ServiceRequest): Promise<Outcome> {
     this.#owned.add(request.key);
     const result = this.#allocator.allocate(request);
     this.#tell();
-    if (result.kind === 'allocated') return { kind: 'done', ...ingressOf(result) };
+    if (result.kind === 'allocated') return { kind: 'done', ...this.#ingressOf(result, request) };
     const { reason } = result.refusal;
     const kind = PASSING.includes(reason) ? 'pending' : 'refused';
-    return { kind, reason, message: explain(result.refusal), ...ingressOf(result) };
+    return { kind, reason, message: explain(result.refusal), ...this.#ingressOf(result, request) };
   }
 
   async remove(key: string): Promise<void> {
@@ -81,8 +87,38 @@ export class L2Provider implements Provider {
     for (const entry of this.#allocator.drainJournal()) this.#audit(entry);
     for (const key of this.#allocator.drainChanged()) for (const listener of this.#listeners) listener(key);
   }
+
+  /** Those who have an address from one of these pools. */
+  #tellHoldersIn(pools: ReadonlySet<string>): void {
+    if (pools.size === 0) return;
+    for (const key of this.#owned)
+      if (this.#allocator.holds(key).pools.some((pool) => pools.has(pool)))
+        for (const listener of this.#listeners) listener(key);
+  }
+
+  #ingressOf({ addresses, pools }: Holding, request: ServiceRequest): Ingress {
+    if (pools.length === 0) return { addresses };
+    const shownAs = request.publish ?? this.#shownByPools(addresses, pools, request);
+    return { addresses, source: pools.join(','), ...(shownAs ? { shownAs } : {}) };
+  }
+
+  #shownByPools(
+    addresses: readonly Ip[],
+    pools: readonly string[],
+    { shown }: ServiceRequest,
+  ): readonly string[] | undefined {
+    // What a pool that is set aside would have it show is not known: it goes on showing what it does.
+    if (pools.some((pool) => !this.#pools.has(pool))) return shown;
+    const rules = pools.flatMap((pool) => this.#pools.get(pool)?.publish ?? []);
+    const texts = addresses.map((address) => publishedAs(address, rules) ?? address);
+    return texts.every((text, i) => text === addresses[i]) ? undefined : [...new Set(texts)];
+  }
 }
 
-function ingressOf({ addresses, pools }: Holding): Ingress {
-  return pools.length === 0 ? { addresses } : { addresses, source: pools.join(',') };
+function sameRules({ publish }: AddressPool, before: AddressPool | undefined): boolean {
+  return before !== undefined && textOf(publish) === textOf(before.publish);
+}
+
+function textOf(rules: AddressPool['publish']): string {
+  return JSON.stringify(rules, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
 }

@@ -47,6 +47,34 @@ describe('the outcome', () => {
     });
   });
 
+  it('says what is shown in place of addresses: by the Service, or by their pools', async () => {
+    const fronted = new L2Provider();
+    const told: string[] = [];
+    fronted.subscribe((key) => told.push(key));
+    const set = (publish: readonly object[], more: object = {}) =>
+      fronted.setPools(
+        pools({ lan: { addresses: ['192.0.2.1-192.0.2.9', '2001:db8::1'], publish }, ...more }),
+      );
+    const wish = request('a', { families: ['IPv4', 'IPv6'] });
+    const shown = async (more: object = {}) => (await fronted.ensure({ ...wish, ...more })).shownAs;
+    set([{ addresses: '192.0.2.1', as: '203.0.113.7' }]);
+    expect(await shown()).toEqual(['203.0.113.7', '2001:db8::1']);
+    expect(await shown({ publish: ['x.example.com'] })).toEqual(['x.example.com']);
+    expect(told).toEqual([]);
+    set([{ as: 'www.example.com' }]);
+    expect(told.splice(0)).toEqual(['shop/a']);
+    expect(await shown()).toEqual(['www.example.com']);
+    set([{ as: 'www.example.com' }], { more: ['198.51.100.1'] });
+    expect(told).toEqual([]);
+    // Set aside, a pool does not say what it shows: that goes on.
+    fronted.setPools([], { setAside: new Set(['lan']) });
+    expect(await shown({ shown: ['www.example.com'] })).toEqual(['www.example.com']);
+    told.splice(0);
+    set([]);
+    expect(told).toContain('shop/a');
+    expect(await shown({ shown: ['www.example.com'] })).toBeUndefined();
+  });
+
   it('of requests made at one time is that of requests made one after the other', async () => {
     const many = new L2Provider();
     many.setPools(pools({ lan: ['192.0.2.1-192.0.2.50'] }));
