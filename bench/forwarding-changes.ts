@@ -8,7 +8,7 @@ import { systemClock } from '../src/clock/clock.ts';
 import { createLogger } from '../src/observe/logger.ts';
 import { HealthChecks } from '../src/proxy/health-checks.ts';
 import { proxyMetrics } from '../src/proxy/metrics.ts';
-import { TABLES } from '../src/proxy/rules.ts';
+import { DEFAULT_RULES, TABLES } from '../src/proxy/rules.ts';
 import { ServiceProxy } from '../src/proxy/service-proxy.ts';
 import { openNetlinkSocket } from '../src/sockets/open-netlink-socket.ts';
 import { keyOf, service, slice } from './objects.ts';
@@ -143,11 +143,14 @@ async function proxyWith(services: number, protocol: 'TCP' | 'UDP' = 'TCP'): Pro
   const proxy = new ServiceProxy({
     open: openNetlinkSocket,
     nodeName: 'node',
+    rules: DEFAULT_RULES,
+    resetStaleTcp: false,
     clock: systemClock,
     log,
     metrics: proxyMetrics(new Registry()),
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
     onForeignChange: () => {},
+    onComplaints: () => {},
   });
   await proxy.start();
   for (let i = 0; i < services; i++) {

@@ -7,7 +7,7 @@ import { changeElements, type ElementChanges, listElements } from '../src/netlin
 import { createLogger } from '../src/observe/logger.ts';
 import { HealthChecks } from '../src/proxy/health-checks.ts';
 import { proxyMetrics } from '../src/proxy/metrics.ts';
-import { SET_NAMES, TABLES } from '../src/proxy/rules.ts';
+import { DEFAULT_RULES, SET_NAMES, TABLES } from '../src/proxy/rules.ts';
 import { ServiceProxy } from '../src/proxy/service-proxy.ts';
 import { NETLINK_NETFILTER } from '../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../src/sockets/open-netlink-socket.ts';
@@ -28,10 +28,13 @@ export async function kernelLoad(): Promise<BenchRow[]> {
   const proxy = new ServiceProxy({
     open: openNetlinkSocket,
     nodeName: 'node',
+    rules: DEFAULT_RULES,
+    resetStaleTcp: false,
     clock: systemClock,
     log,
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
     onForeignChange: () => {},
+    onComplaints: () => {},
     metrics: proxyMetrics(new Registry()),
   });
   const objects = Array.from({ length: SERVICES }, (_, i) => ({ service: service(i), slice: slice(i, 1) }));

@@ -1,16 +1,19 @@
 // The forwarding half of an agent: the kernel's rules follow Services, EndpointSlices and this node.
 import { systemClock } from '../clock/clock.ts';
-import { EventRecorder } from '../kube/events.ts';
 import type { NodeObject, ServiceCidrObject, ServiceObject } from '../kube/objects.ts';
 import { ENDPOINT_SLICES, SERVICE_CIDRS } from '../kube/resources.ts';
 import type { Ip } from '../net/address.ts';
 import { parsePrefix, type Range } from '../net/range.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { HealthChecks } from '../proxy/health-checks.ts';
+import { LocalhostNodePorts } from '../proxy/localhost-node-ports.ts';
 import { proxyMetrics } from '../proxy/metrics.ts';
 import { nodeView, type TrafficOptions } from '../proxy/node.ts';
+import type { Counting } from '../proxy/rules.ts';
+import { serviceMetrics } from '../proxy/service-metrics.ts';
 import { ServiceProxy } from '../proxy/service-proxy.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
+import { forwardingEvents } from './agent-forwarding-events.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface ForwardingHalf {
@@ -18,8 +21,8 @@ export interface ForwardingHalf {
   readonly synced: boolean;
   /** Brings the kernel up to date. Rejects where it refuses everything. */
   sync(): Promise<void>;
-  /** What may come after everything else: flows to endpoints that are gone. */
-  cleanFlows(): Promise<void>;
+  /** Begins what may come after everything else, and beside it: flows to endpoints that are gone. */
+  cleanFlows(): void;
   /** Whether the rules for this load balancer's address are in the kernel. */
   serves(address: Ip): boolean;
   /** The rules stay in the kernel and forward on. */
@@ -29,6 +32,8 @@ export interface ForwardingHalf {
 export interface ForwardingOptions {
   readonly nodeName: string;
   readonly traffic: TrafficOptions;
+  readonly counting: Counting;
+  readonly resetStaleTcp: boolean;
   /** Whether the rules are up to date, for load balancers that ask. */
   readonly healthy: () => boolean;
 }
@@ -37,15 +42,16 @@ export interface ForwardingOptions {
 export async function startForwarding(
   agent: Process,
   { services, nodes }: { readonly services: Followed<ServiceObject>; readonly nodes: Followed<NodeObject> },
-  { nodeName, traffic, healthy }: ForwardingOptions,
+  { nodeName, traffic, counting, resetStaleTcp, healthy }: ForwardingOptions,
   onChange: () => void,
 ): Promise<ForwardingHalf> {
   const { log } = agent;
+  const tell = forwardingEvents(agent, services, nodes, nodeName);
   const healthChecks = new HealthChecks({
     clock: systemClock,
     log,
     healthy,
-    onRefused: healthCheckRefused(agent, services, nodeName),
+    onRefused: tell.healthCheckRefused,
   });
   const { detection } = traffic;
   const proxy = new ServiceProxy({
@@ -54,10 +60,20 @@ export async function startForwarding(
     clock: systemClock,
     log,
     metrics: proxyMetrics(agent.registry),
-    podInterface: detection.kind === 'interface' ? detection.pods : undefined,
+    rules: {
+      podInterface: detection.kind === 'interface' ? detection.pods : undefined,
+      masqueradeBit: traffic.masqueradeBit,
+      counting,
+    },
+    resetStaleTcp,
     healthChecks,
+    localhost: traffic.nodePortAddresses.localhost
+      ? new LocalhostNodePorts({ clock: systemClock, random: Math.random, log })
+      : undefined,
     onForeignChange: onChange,
+    onComplaints: tell.balancingRefused,
   });
+  serviceMetrics(agent.registry, () => proxy.traffic(), log);
   services.store.subscribe((key, service) => {
     proxy.setService(key, service);
     onChange();
@@ -105,7 +121,7 @@ export async function startForwarding(
       await proxy.sync();
       synced = true;
     },
-    cleanFlows: () => proxy.cleanFlows(),
+    cleanFlows: () => void proxy.cleanFlows(), // it never rejects
     serves: (address) => proxy.serves(address),
     close() {
       interfaces.close();
@@ -121,23 +137,4 @@ function prefixesOf(cidrs: Iterable<ServiceCidrObject>): Range[] {
       return read.kind === 'parsed' ? [read.value] : [];
     }),
   );
-}
-
-/** Says on the Service that its health check port is taken. */
-function healthCheckRefused(agent: Process, services: Followed<ServiceObject>, instance: string) {
-  const events = new EventRecorder({ api: agent.api, clock: systemClock, log: agent.log, instance });
-  return (key: string, problem: string) => {
-    agent.log.error({ service: key, error: problem }, 'cannot serve a Service’s health check node port');
-    const service = services.store.get(key);
-    if (!service) return;
-    events.record(
-      { ...service, apiVersion: 'v1', kind: 'Service' },
-      {
-        type: 'Warning',
-        reason: 'FailedToStartServiceHealthcheck',
-        action: 'Listen',
-        note: `node ${instance} cannot listen on the health check port: ${problem}`,
-      },
-    );
-  };
 }

@@ -146,7 +146,13 @@ async function runAgent(
       ? startForwarding(
           agent,
           { services, nodes },
-          { nodeName: options.nodeName, traffic, healthy: () => state.works },
+          {
+            nodeName: options.nodeName,
+            traffic,
+            counting: options.serviceCounters,
+            resetStaleTcp: options.resetStaleTcp,
+            healthy: () => state.works,
+          },
           onChange,
         )
       : undefined,
@@ -161,7 +167,7 @@ async function runAgent(
       announcing?.withdraw();
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
-      await forwarding?.cleanFlows();
+      forwarding?.cleanFlows();
       state.succeeded();
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
         state.ready = true;

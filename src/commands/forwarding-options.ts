@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parsePrefix, type Range } from '../net/range.ts';
 import type { LocalDetection, TrafficOptions } from '../proxy/node.ts';
+import { COUNTINGS, type Counting, DEFAULT_RULES } from '../proxy/rules.ts';
 import { boolean } from './conntrack-options.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -11,6 +12,9 @@ export interface ForwardingFlags {
   readonly podBridgeInterface?: string;
   readonly podInterfaceNamePrefix?: string;
   readonly masqueradeAll: boolean;
+  readonly iptablesMasqueradeBit: number;
+  readonly serviceCounters: Counting;
+  readonly resetStaleTcp: boolean;
   readonly nodeportAddresses: TrafficOptions['nodePortAddresses'];
 }
 
@@ -33,17 +37,34 @@ export function addForwardingFlags(command: Command): Command {
       false,
     )
     .option(
+      '--iptables-masquerade-bit <number>',
+      'the bit of the packet mark that means masquerading',
+      markBit,
+      DEFAULT_RULES.masqueradeBit,
+    )
+    .addOption(
+      new Option('--service-counters <what>', 'what is counted for each Service')
+        .choices(COUNTINGS)
+        .default(DEFAULT_RULES.counting),
+    )
+    .option('--reset-stale-tcp [true|false]', 'reset connections whose endpoint is gone', boolean, false)
+    .option(
       '--nodeport-addresses <list>',
-      'addresses that serve node ports: "primary", prefixes, or both',
+      'addresses that serve node ports: "primary", "localhost", "all", prefixes',
       nodePortAddresses,
-      { primary: true, ranges: [] },
+      { primary: true, localhost: false, ranges: [] },
     );
 }
 
 /** Throws UsageError for flags that do not fit together. */
 export function trafficOptions(flags: ForwardingFlags): TrafficOptions {
-  const { masqueradeAll, nodeportAddresses } = flags;
-  return { detection: detectionOf(flags), masqueradeAll, nodePortAddresses: nodeportAddresses };
+  const { masqueradeAll, iptablesMasqueradeBit: masqueradeBit, nodeportAddresses } = flags;
+  return {
+    detection: detectionOf(flags),
+    masqueradeAll,
+    masqueradeBit,
+    nodePortAddresses: nodeportAddresses,
+  };
 }
 
 function detectionOf(flags: ForwardingFlags): LocalDetection {
@@ -77,6 +98,12 @@ function needed(flag: string, name: string | undefined): string {
   return name;
 }
 
+function markBit(text: string): number {
+  if (!/^\d{1,2}$/.test(text) || Number(text) > 31)
+    throw new InvalidArgumentError('Write a number from 0 to 31.');
+  return Number(text);
+}
+
 function prefixes(text: string): Range[] {
   return text.split(',').map((part) => {
     const read = parsePrefix(part.trim());
@@ -87,6 +114,12 @@ function prefixes(text: string): Range[] {
 
 function nodePortAddresses(text: string): TrafficOptions['nodePortAddresses'] {
   const parts = text.split(',').map((part) => part.trim());
-  const rest = parts.filter((part) => part !== 'primary');
-  return { primary: rest.length < parts.length, ranges: rest.length > 0 ? prefixes(rest.join()) : [] };
+  const words = ['primary', 'localhost', 'all'];
+  const rest = parts.filter((part) => !words.includes(part));
+  if (parts.includes('all')) rest.push('0.0.0.0/0', '::/0');
+  return {
+    primary: parts.includes('primary'),
+    localhost: parts.includes('localhost') || parts.includes('all'),
+    ranges: rest.length > 0 ? prefixes(rest.join()) : [],
+  };
 }

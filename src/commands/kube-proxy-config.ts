@@ -19,7 +19,11 @@ const NOTHING: Field = { kind: 'nothing' };
 const nothing = (...names: readonly string[]): Fields =>
   Object.fromEntries(names.map((name) => [name, NOTHING]));
 const group = (fields: Fields): Field => ({ kind: 'group', fields });
-const pacing = nothing('syncPeriod', 'minSyncPeriod', 'masqueradeBit');
+const rules: Fields = {
+  masqueradeAll: flag('--masquerade-all'),
+  masqueradeBit: flag('--iptables-masquerade-bit'),
+  ...nothing('syncPeriod', 'minSyncPeriod'),
+};
 
 /** All fields of kube-proxy 1.36. */
 const FIELDS: Fields = {
@@ -40,8 +44,8 @@ const FIELDS: Fields = {
     kubeconfig: flag('--kubeconfig'),
     ...nothing('acceptContentTypes', 'contentType', 'qps', 'burst'),
   }),
-  nftables: group({ masqueradeAll: flag('--masquerade-all'), ...pacing }),
-  iptables: group({ masqueradeAll: flag('--masquerade-all'), localhostNodePorts: NOTHING, ...pacing }),
+  nftables: group(rules),
+  iptables: group({ ...rules, localhostNodePorts: NOTHING }),
   conntrack: group({
     maxPerCore: flag('--conntrack-max-per-core'),
     min: flag('--conntrack-min'),

@@ -85,14 +85,16 @@ export class NetlinkConnection {
 
   /**
    * Sends many requests in one datagram, each of which the kernel carries out or refuses by itself. Resolves with
-   * what it says to each: undefined where it did. Few enough that the answers fit the receive buffer: some hundreds.
+   * what it says to each: undefined where it did. Few enough that refusals of all fit the receive buffer: some hundreds.
    */
   async requestEach(requests: readonly Request[]): Promise<(NetlinkError | undefined)[]> {
-    const answers: (NetlinkError | undefined)[] = [];
+    const answers: (NetlinkError | undefined)[] = Array(requests.length).fill(undefined);
     if (requests.length === 0) return answers;
     const first = this.#take(requests.length);
     const builder = new MessageBuilder(65_536);
-    for (const [i, request] of requests.entries()) write(builder, request, NLM_F_ACK, first + i);
+    // The kernel says each refusal, and of what it did only the last: it answers in order.
+    for (const [i, request] of requests.entries())
+      write(builder, request, i === requests.length - 1 ? NLM_F_ACK : 0, first + i);
     await this.#exchange(builder.bytes(), (message, resolve) => {
       const i = message.sequence - first;
       if (message.type !== NLMSG_ERROR || i < 0 || i >= requests.length) return;

@@ -1,7 +1,7 @@
 // The kernel's table of connections: finds flows, and deletes those that must not go where they went.
 import { type Family, fromBytes, type Ip } from '../net/address.ts';
 import type { NetlinkConnection } from './connection.ts';
-import { type Message, type MessageBuilder, parseAttributes, viewOf } from './message.ts';
+import { type Message, type MessageBuilder, NLA_TYPE_MASK } from './message.ts';
 
 // linux/netfilter/nfnetlink_conntrack.h
 const SUBSYSTEM = 1;
@@ -33,21 +33,13 @@ const FAMILIES = { IPv4: 2, IPv6: 10 } as const;
 
 /** IP protocol numbers. */
 const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
-type FlowProtocol = keyof typeof PROTOCOLS;
-
-/** One direction of a flow, as its packets are addressed. */
-interface FlowDirection {
-  readonly source: Ip;
-  readonly destination: Ip;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
-}
+export type FlowProtocol = keyof typeof PROTOCOLS;
 
 export interface Flow {
   /** As the client sends. */
-  readonly original: FlowDirection;
-  /** As the answers come: from where the flow was sent on to (after DNAT) to where it seemed to come from (after SNAT). */
-  readonly reply: FlowDirection;
+  readonly original: { readonly destination: Ip; readonly destinationPort: number };
+  /** As the answers come: from where the flow was sent on to (after DNAT). */
+  readonly reply: { readonly source: Ip; readonly sourcePort: number };
 }
 
 interface TrackedFlow extends Flow {
@@ -114,36 +106,66 @@ function writeFamily(builder: MessageBuilder, family: Family): void {
   builder.raw([FAMILIES[family], 0, 0, 0]);
 }
 
-/** A flow of this protocol; undefined for others, and for what has no ports. */
+/**
+ * A flow of this protocol; undefined for others, and for what has no ports. Read in place: there may be hundreds of
+ * thousands, and nothing else of the agent runs meanwhile.
+ */
 function readFlow({ payload }: Message, protocol: number): TrackedFlow | undefined {
-  const attributes = parseAttributes(payload, NFGENMSG);
-  const original = readTuple(attributes.get(CTA_TUPLE_ORIG), protocol);
-  const reply = readTuple(attributes.get(CTA_TUPLE_REPLY), protocol);
-  if (!original || !reply) return undefined;
-  const identity: [number, Uint8Array][] = [];
-  for (const type of [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE]) {
-    const value = attributes.get(type);
-    if (value) identity.push([type, value]);
+  const original = find(payload, NFGENMSG, payload.length, CTA_TUPLE_ORIG);
+  const reply = find(payload, NFGENMSG, payload.length, CTA_TUPLE_REPLY);
+  const to = original && readEnd(payload, original, protocol, 'destination');
+  const from = to && reply && readEnd(payload, reply, protocol, 'source');
+  if (!from) return undefined;
+  return {
+    original: { destination: to.address, destinationPort: to.port },
+    reply: { source: from.address, sourcePort: from.port },
+    get identity() {
+      return [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
+        const part = find(payload, NFGENMSG, payload.length, type);
+        // The message's buffer holds some hundred others; a copy lets it go.
+        return part ? [[type, payload.slice(part.from, part.to)] as const] : [];
+      });
+    },
+  };
+}
+
+/** Where an attribute's value is. */
+interface Part {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The attribute of this type between two offsets; what is cut off or impossible ends the search. */
+function find(bytes: Uint8Array, from: number, to: number, wanted: number): Part | undefined {
+  for (let at = from; at + 4 <= to; ) {
+    const length = u16(bytes, at);
+    if (length < 4 || at + length > to) return undefined;
+    if ((u16(bytes, at + 2) & NLA_TYPE_MASK) === wanted) return { from: at + 4, to: at + length };
+    at += (length + 3) & ~3;
   }
-  return { original, reply, identity };
+  return undefined;
 }
 
-function readTuple(tuple: Uint8Array | undefined, protocol: number): FlowDirection | undefined {
-  const parts = tuple && parseAttributes(tuple);
-  const ip = parts?.get(CTA_TUPLE_IP);
-  const proto = parts?.get(CTA_TUPLE_PROTO);
-  if (!ip || !proto) return undefined;
-  const fields = parseAttributes(proto);
-  if (fields.get(CTA_PROTO_NUM)?.[0] !== protocol) return undefined;
-  const addresses = parseAttributes(ip);
-  const source = addresses.get(CTA_IP_V4_SRC) ?? addresses.get(CTA_IP_V6_SRC);
-  const destination = addresses.get(CTA_IP_V4_DST) ?? addresses.get(CTA_IP_V6_DST);
-  const sourcePort = readPort(fields.get(CTA_PROTO_SRC_PORT));
-  const destinationPort = readPort(fields.get(CTA_PROTO_DST_PORT));
-  if (!source || !destination || sourcePort === undefined || destinationPort === undefined) return undefined;
-  return { source: fromBytes(source), destination: fromBytes(destination), sourcePort, destinationPort };
+function readEnd(bytes: Uint8Array, tuple: Part, protocol: number, end: 'source' | 'destination') {
+  const proto = find(bytes, tuple.from, tuple.to, CTA_TUPLE_PROTO);
+  const ip = proto && find(bytes, tuple.from, tuple.to, CTA_TUPLE_IP);
+  if (!ip) return undefined;
+  const number = find(bytes, proto.from, proto.to, CTA_PROTO_NUM);
+  if (!number || bytes[number.from] !== protocol) return undefined;
+  const [v4, v6, portType] =
+    end === 'source'
+      ? [CTA_IP_V4_SRC, CTA_IP_V6_SRC, CTA_PROTO_SRC_PORT]
+      : [CTA_IP_V4_DST, CTA_IP_V6_DST, CTA_PROTO_DST_PORT];
+  const address = find(bytes, ip.from, ip.to, v4) ?? find(bytes, ip.from, ip.to, v6);
+  const port = find(bytes, proto.from, proto.to, portType);
+  const length = address && address.to - address.from;
+  if ((length !== 4 && length !== 16) || port?.to !== (port?.from ?? 0) + 2) return undefined;
+  return {
+    address: fromBytes(bytes.subarray(address?.from, address?.to)),
+    port: ((bytes[port.from] ?? 0) << 8) | (bytes[port.from + 1] ?? 0),
+  };
 }
 
-function readPort(value: Uint8Array | undefined): number | undefined {
-  return value?.length === 2 ? viewOf(value).getUint16(0) : undefined;
+function u16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
 }

@@ -16,7 +16,7 @@ export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 const HEADER = 16;
 const NLA_F_NESTED = 0x8000;
-const NLA_TYPE_MASK = 0x3fff;
+export const NLA_TYPE_MASK = 0x3fff;
 /** linux/netlink.h NLMSGERR_ATTR_MSG */
 const EXTENDED_ACK_TEXT = 1;
 /** An attribute's length is a 16-bit number, header included. */

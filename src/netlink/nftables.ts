@@ -3,6 +3,7 @@
 import type { NetlinkConnection, Request } from './connection.ts';
 import {
   eachAttribute,
+  type Message,
   type MessageBuilder,
   NLM_F_CREATE,
   parseAttributes,
@@ -90,14 +91,9 @@ export async function listElements(
   table: string,
   set: string,
 ): Promise<Element[]> {
-  const request: Request = {
-    type: GETSETELEM,
-    body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
-  };
+  const request = listRequest(table, set);
   for (let tries = 1; tries <= LIST_TRIES; tries++) {
-    const lists = await connection.dump(request, ({ type, payload }) =>
-      type === NEWSETELEM ? readElements(payload) : undefined,
-    );
+    const lists = await connection.dump(request, readElements);
     const elements = lists.flat();
     if (new Set(elements.map(({ key }) => key)).size === elements.length) return elements;
   }
@@ -133,17 +129,37 @@ function writeElement(
   builder.close(element);
 }
 
-function readElements(payload: Uint8Array): Element[] {
-  const elements: Element[] = [];
-  const list = parseAttributes(payload, 4).get(LIST_ELEMENTS);
-  if (!list) return elements;
+/** Asks for a set's elements. */
+export function listRequest(table: string, set: string): Request {
+  return {
+    type: GETSETELEM,
+    body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
+  };
+}
+
+/** Calls `visit` with the attributes of each element that a message lists. */
+export function elementsIn(
+  { type, payload }: Message,
+  visit: (parts: ReadonlyMap<number, Uint8Array>) => void,
+): void {
+  const list = type === NEWSETELEM ? parseAttributes(payload, 4).get(LIST_ELEMENTS) : undefined;
+  if (!list) return;
   eachAttribute(list, 0, (type, value) => {
-    const parts = parseAttributes(value);
-    const key = readKey(parts.get(ELEM_KEY));
-    if (type === LIST_ELEM && key !== undefined) {
-      const end = readKey(parts.get(ELEM_KEY_END)) ?? '';
-      elements.push({ key: key + end, data: readData(parts.get(ELEM_DATA)) });
-    }
+    if (type === LIST_ELEM) visit(parseAttributes(value));
+  });
+}
+
+/** As in `Element`. */
+export function elementKey(parts: ReadonlyMap<number, Uint8Array>): string | undefined {
+  const key = readKey(parts.get(ELEM_KEY));
+  return key === undefined ? undefined : key + (readKey(parts.get(ELEM_KEY_END)) ?? '');
+}
+
+function readElements(message: Message): Element[] {
+  const elements: Element[] = [];
+  elementsIn(message, (parts) => {
+    const key = elementKey(parts);
+    if (key !== undefined) elements.push({ key, data: readData(parts.get(ELEM_DATA)) });
   });
   return elements;
 }

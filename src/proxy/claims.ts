@@ -37,6 +37,11 @@ export class Claims {
     return this.#claims.get(set)?.get(key)?.data;
   }
 
+  /** Whose meaning this key has; undefined: nobody claims it. */
+  ownerOf(set: SetName, key: string): string | undefined {
+    return this.#claims.get(set)?.get(key)?.owner;
+  }
+
   #put(set: SetName, key: string, claim: Claim | undefined): void {
     const ofSet = this.#claims.get(set) ?? new Map<string, Claim>();
     this.#claims.set(set, ofSet);

@@ -5,19 +5,18 @@ import type { Protocol } from '../kube/objects.ts';
 import { type Family, familyOf, fromBigInt, fromBytes, type Ip, toBigInt, toBytes } from '../net/address.ts';
 import type { Range } from '../net/range.ts';
 import type { ElementData } from '../netlink/nftables.ts';
+import { slotsOf } from './balancing.ts';
+import { type ProtocolName, pickChain, rememberChain, stickyChain } from './chains.ts';
 import type { Endpoint } from './endpoints.ts';
 import {
+  type Counting,
   digitOf,
   MARK_BY_SOURCE,
   MARK_KEEPS_SOURCE,
   MARK_LOCAL,
   MARK_PREFIX,
   MOST_IDS,
-  type ProtocolName,
-  pickChain,
-  rememberChain,
   type SetName,
-  stickyChain,
 } from './rules.ts';
 import type { Frontend, PortTable, ServiceTable } from './table.ts';
 
@@ -93,6 +92,22 @@ function* portElements(table: PortTable, ids: Ids): Iterable<SetElement> {
     if (local) yield element(`hairpins${digit}`, addressKey(address).repeat(2));
 }
 
+/** The same keys as frontends and node ports have, in the sets that count. */
+export function countedElements({ ports }: ServiceTable, counting: Counting): SetElement[] {
+  if (counting === 'nothing') return [];
+  const sets =
+    counting === 'traffic' ? (['connections', 'received', 'sent'] as const) : (['connections'] as const);
+  return ports.flatMap(({ family, frontends, protocol, port, nodePort }) => {
+    const digit = digitOf(family);
+    const keys = frontends.map(({ address }) => frontendKey(address, protocol, port));
+    const onNode = nodePort === undefined ? [] : [protocolKey(protocol) + portKey(nodePort)];
+    return sets.flatMap((set) => [
+      ...keys.map((key) => element(`${set}${digit}`, key)),
+      ...onNode.map((key) => element(`node-${set}${digit}`, key)),
+    ]);
+  });
+}
+
 function* guardElements(key: string, digit: 4 | 6, list: readonly Range[], ids: Ids): Iterable<SetElement> {
   const mark = (MARK_PREFIX | ids.sources(list)) >>> 0;
   for (const range of list) yield element(`sources${digit}`, sourcesKey(mark, range));
@@ -119,16 +134,19 @@ export function sourcesIn(key: string): { readonly id: number; readonly range: R
 }
 
 function* poolElements(
-  { affinity, protocol }: PortTable,
+  { affinity, balancing, protocol }: PortTable,
   digit: 4 | 6,
   pool: number,
   endpoints: readonly Endpoint[],
 ): Iterable<SetElement> {
   const { name } = PROTOCOLS[protocol];
   const mark = hostOrder(pool);
-  for (const [i, endpoint] of endpoints.entries())
+  const slots = slotsOf(endpoints, balancing);
+  const width = slots.endpoints.length;
+  for (const [i, endpoint] of slots.endpoints.entries())
     yield element(`${name}-endpoints${digit}`, mark + hostOrder(i), value(endpointKey(endpoint)));
-  const chain = (affinity === undefined ? pickChain : stickyChain)(name, digit, endpoints.length);
+  const choice = { pick: slots.pick, width, mark: pool >>> 0 };
+  const chain = (affinity === undefined ? pickChain : stickyChain)(name, digit, choice);
   if (affinity !== undefined)
     yield element(`timeouts${digit}`, mark, { kind: 'goto', chain: rememberChain(name, digit, affinity) });
   yield element(`widths${digit}`, mark, { kind: 'goto', chain });

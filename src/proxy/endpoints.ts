@@ -1,4 +1,5 @@
 // Which endpoints serve a Service's port: read from its EndpointSlices, of any number and order.
+import { type Balancing, weightOf } from '../api/load-balancing.ts';
 import type { EndpointSliceObject, ServicePort } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
 
@@ -7,6 +8,8 @@ export interface Endpoint {
   readonly port: number;
   /** Whether it runs on this node. */
   readonly local: boolean;
+  /** Of connections, next to the others; absent: all alike. */
+  readonly weight?: number;
 }
 
 /** The endpoints of one port and family: ascending in each list, and each once. */
@@ -19,6 +22,8 @@ export interface EndpointLists {
   readonly localReady: readonly Endpoint[];
   /** All that a flow under way may go on with, whatever the lists above say to new ones. */
   readonly serving: readonly Endpoint[];
+  /** All that there are: a connection to another one can only wait. */
+  readonly listed: readonly Endpoint[];
 }
 
 /** Where this node is. */
@@ -26,6 +31,8 @@ export interface NodePlace {
   readonly node: string;
   /** Its label topology.kubernetes.io/zone. */
   readonly zone: string | undefined;
+  /** Nodes that are known to be dead, before the API server knows. */
+  readonly dead?: ReadonlySet<string>;
 }
 
 /** The label that ties a slice to its Service (discovery.k8s.io/v1). */
@@ -41,6 +48,8 @@ export function serviceKeyOf({ metadata }: EndpointSliceObject): string | undefi
 }
 
 interface Candidate extends Endpoint {
+  /** Where it is, as each slice that has it says. */
+  readonly places: readonly { readonly node: string | undefined; readonly zone: string | undefined }[];
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
@@ -58,8 +67,16 @@ export function endpointLists(
   port: ServicePort,
   family: Family,
   place: NodePlace,
+  balancing: Balancing = { kind: 'random' },
 ): EndpointLists {
-  const all = candidatesOf(slices, port, family, place.node);
+  const all = onLiveNodes(candidatesOf(slices, port, family, place.node), place.dead);
+  const plain = (candidates: readonly Candidate[]) =>
+    candidates.map(({ address, port, local, places }): Endpoint => {
+      const endpoint = { address, port, local };
+      if (balancing.kind !== 'weighted') return endpoint;
+      const weights = places.map((each) => weightOf(balancing.weights, { address, ...each }));
+      return { ...endpoint, weight: Math.max(...weights) };
+    });
   const ready = all.filter((candidate) => candidate.ready);
   const draining = all.filter(({ serving, terminating }) => serving && terminating);
   const isLocal = ({ local }: Candidate) => local;
@@ -69,7 +86,21 @@ export function endpointLists(
     local: plain(localReady.length > 0 ? localReady : draining.filter(isLocal)),
     localReady: plain(localReady),
     serving: plain(all.filter((candidate) => candidate.ready || candidate.serving)),
+    listed: plain(all),
   };
+}
+
+/** Without those on dead nodes, unless nobody else could serve: who says so may be wrong, and nothing is lost. */
+function onLiveNodes(
+  candidates: readonly Candidate[],
+  dead: ReadonlySet<string> | undefined,
+): readonly Candidate[] {
+  if (!dead || dead.size === 0) return candidates;
+  const live = candidates.filter(({ places }) =>
+    places.some(({ node }) => node === undefined || !dead.has(node)),
+  );
+  const serves = ({ ready, serving, terminating }: Candidate) => ready || (serving && terminating);
+  return live.some(serves) ? live : candidates;
 }
 
 /** As in kube-proxy: hints count only where every endpoint has one, and one of them is for us (KEP-2433, KEP-4444). */
@@ -85,10 +116,6 @@ function hinted(ready: readonly Candidate[], { node, zone }: NodePlace): readonl
   return ready;
 }
 
-function plain(candidates: readonly Candidate[]): Endpoint[] {
-  return candidates.map(({ address, port, local }) => ({ address, port, local }));
-}
-
 function candidatesOf(
   slices: Iterable<EndpointSliceObject>,
   port: ServicePort,
@@ -100,7 +127,7 @@ function candidatesOf(
     if (slice.addressType !== family) continue;
     const number = portOf(slice, port);
     if (number === undefined) continue;
-    for (const { addresses, conditions = {}, nodeName: node, hints } of slice.endpoints ?? []) {
+    for (const { addresses, conditions = {}, nodeName: node, zone, hints } of slice.endpoints ?? []) {
       const parsed = parseIp(addresses[0] ?? '');
       if (parsed.kind === 'malformed' || familyOf(parsed.value) !== family) continue;
       const { ready = true, terminating = false } = conditions;
@@ -110,6 +137,7 @@ function candidatesOf(
         address: parsed.value,
         port: number,
         local: node === nodeName || (known?.local ?? false),
+        places: [...(known?.places ?? []), { node, zone }],
         ready: ready || (known?.ready ?? false),
         serving: (conditions.serving ?? ready) || (known?.serving ?? false),
         terminating: terminating || (known?.terminating ?? false),

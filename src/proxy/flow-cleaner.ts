@@ -1,4 +1,5 @@
-// Deletes from the kernel's connection table the UDP flows that go where their Service no longer leads.
+// Deletes from the kernel's connection table the flows that go where their Service no longer leads. The next packet of
+// a UDP flow goes to another endpoint; that of a TCP connection gets a reset, from there or from us.
 import { networkInterfaces } from 'node:os';
 import type { Clock } from '../clock/clock.ts';
 import { NetlinkConnection } from '../netlink/connection.ts';
@@ -7,45 +8,67 @@ import { NETLINK_NETFILTER, type OpenNetlinkSocket } from '../sockets/netlink-so
 import { StaleFlows } from './stale-flows.ts';
 import type { ServiceTable } from './table.ts';
 
+export interface FlowCleanerOptions {
+  readonly open: OpenNetlinkSocket;
+  readonly clock: Clock;
+  /** Connections of TCP to endpoints that are gone, too. */
+  readonly resetStaleTcp: boolean;
+}
+
+/** How many flows were deleted. */
+export type Cleaned = Readonly<Record<StaleFlows['protocol'], number>>;
+
 export class FlowCleaner {
-  readonly #options: { readonly open: OpenNetlinkSocket; readonly clock: Clock };
-  readonly #stale = new StaleFlows();
+  readonly #options: FlowCleanerOptions;
+  #stale: readonly StaleFlows[];
+  /** Of its own, so that no change of rules waits for it. */
   #connection: NetlinkConnection | undefined;
 
-  constructor(options: { readonly open: OpenNetlinkSocket; readonly clock: Clock }) {
+  constructor(options: FlowCleanerOptions) {
     this.#options = options;
+    this.#stale = this.#nothing();
   }
 
   /** A Service's table changed. */
   note(before: ServiceTable, after: ServiceTable): void {
-    this.#stale.note(before, after);
+    for (const stale of this.#stale) stale.note(before, after);
   }
 
   /**
-   * To be called when the kernel has the tables that were noted. Resolves with the number of deleted flows; rejects
-   * when the kernel cannot be asked, and then what was noted is for the next time.
+   * To be called when the kernel has the tables that were noted, and not while it runs; more may be noted meanwhile.
+   * Rejects when the kernel cannot be asked, and then what was noted is for the next time.
    */
-  async clean(): Promise<number> {
-    const { families } = this.#stale;
-    if (families.length === 0) return 0;
+  async clean(): Promise<Cleaned> {
+    const deleted = { UDP: 0, TCP: 0 };
+    const noted = this.#stale;
+    if (noted.every(({ families }) => families.length === 0)) return deleted;
+    this.#stale = this.#nothing();
     const own = ownAddresses();
-    const matches = (flow: Flow) => this.#stale.isStale(flow, (address) => own.has(address));
-    let deleted = 0;
     try {
       this.#connection ??= new NetlinkConnection({ ...this.#options, protocol: NETLINK_NETFILTER });
-      for (const family of families)
-        deleted += await deleteFlows(this.#connection, { protocol: 'UDP', family, matches });
+      for (const stale of noted) {
+        const { protocol, families } = stale;
+        const matches = (flow: Flow) => stale.isStale(flow, (address) => own.has(address));
+        for (const family of families)
+          deleted[protocol] += await deleteFlows(this.#connection, { protocol, family, matches });
+      }
     } catch (error) {
       this.close();
       this.#connection = undefined;
+      for (const [i, stale] of noted.entries()) stale.add(this.#stale[i] ?? stale);
+      this.#stale = noted;
       throw error;
     }
-    this.#stale.clear();
     return deleted;
   }
 
   close(): void {
     this.#connection?.close();
+  }
+
+  #nothing(): readonly StaleFlows[] {
+    const udp = new StaleFlows('UDP');
+    return this.#options.resetStaleTcp ? [udp, new StaleFlows('TCP')] : [udp];
   }
 }
 

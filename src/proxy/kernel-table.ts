@@ -11,15 +11,21 @@ import {
 } from '../netlink/nftables.ts';
 import { type ForeignChange, watchNftables } from '../netlink/nftables-watch.ts';
 import { NETLINK_NETFILTER, type NetlinkSocket, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
+import {
+  affinityMaps,
+  chainRemovalText,
+  chainText,
+  commonPickChains,
+  isTurnChain,
+  PROTOCOLS,
+  rulesIn,
+  withNeeded,
+} from './chains.ts';
 import { runNft } from './nft-command.ts';
 import {
   activationText,
-  affinityMaps,
-  chainText,
-  commonPickChains,
-  type PodInterface,
-  PROTOCOLS,
   type RangeSets,
+  type RuleOptions,
   rangeText,
   removalText,
   SET_NAMES,
@@ -43,8 +49,7 @@ export class RefusedError extends Error {}
 interface KernelTableOptions {
   readonly open: OpenNetlinkSocket;
   readonly clock: Clock;
-  /** Absent: pods are told from others by address. */
-  readonly podInterface?: PodInterface | undefined;
+  readonly rules: RuleOptions;
   /** Somebody else changed our table, or may have. */
   readonly onForeignChange: (change: ForeignChange) => void;
 }
@@ -55,18 +60,21 @@ export class KernelTable {
   #connection: NetlinkConnection;
   #shadow = emptyShadow();
   #chains = new Set<string>();
+  /** Those that a list of endpoints has to itself, and whether any may have lost it. */
+  #turnChains = new Set<string>();
+  #turnsOver = false;
   #name: TableName = TABLES[0];
   #active = false;
   #watch: Pick<NetlinkSocket, 'close'> | undefined;
   /** Changes under way that `nft` makes for us. */
   #askedFor = 0;
-  /** The rules as nft prints them, without the chains that come with Services. */
+  /** The rules as nft prints them, without those chains that come with Services and are as they should be. */
   #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: KernelTableOptions) {
     this.#options = options;
-    this.#version = versionChain(options.podInterface);
+    this.#version = versionChain(options.rules);
     this.#connection = this.#connect();
   }
 
@@ -77,20 +85,24 @@ export class KernelTable {
    * taken over, since somebody has tampered with it.
    */
   async start({ anew = false } = {}): Promise<'taken over' | 'new'> {
-    const states = await Promise.all(TABLES.map((name) => stateOf(name, this.#version)));
+    const found = await Promise.all(TABLES.map((name) => stateOf(name, this.#version)));
+    const states = found.map(({ state }) => state);
     const ours = anew ? undefined : TABLES.find((_, i) => states[i] === 'ours');
     const free = (state: TableState | undefined) => state === 'unfinished' || state === 'absent';
     this.#name = ours ?? TABLES.find((_, i) => free(states[i])) ?? TABLES[0];
     this.#active = ours !== undefined;
     this.#chains = new Set(commonPickChains());
+    this.#turnChains = new Set();
     this.#shadow = emptyShadow();
     if (!ours) {
-      await this.#command(stagingText(this.#name, this.#options.podInterface));
+      await this.#command(stagingText(this.#name, this.#options.rules));
       return 'new';
     }
     const rest = TABLES.filter((name, i) => name !== ours && states[i] !== 'absent');
     if (rest.length > 0) await this.#command(rest.map(removalText).join(''));
     await this.readBack();
+    this.#turnChains = new Set(found[TABLES.indexOf(ours)]?.chains.filter(isTurnChain));
+    this.#turnsOver = this.#turnChains.size > 0;
     return 'taken over';
   }
 
@@ -115,7 +127,8 @@ export class KernelTable {
   /** Whether all rules are as we made them. Rejects when `nft` cannot be asked. */
   async isWhole(): Promise<boolean> {
     return (
-      (await stateOf(this.#name, this.#version)) === 'ours' && (await this.#constantRules()) === this.#rules
+      (await stateOf(this.#name, this.#version)).state === 'ours' &&
+      (await this.#constantRules()) === this.#rules
     );
   }
 
@@ -162,6 +175,10 @@ export class KernelTable {
     return forgotten;
   }
 
+  get name(): TableName {
+    return this.#name;
+  }
+
   get(set: SetName, key: string): ElementData | undefined {
     return this.#shadow.get(set)?.get(key);
   }
@@ -186,10 +203,35 @@ export class KernelTable {
       for (const { set, operation, elements } of transaction) {
         const known = this.#shadow.get(set as SetName); // transactions name no other sets
         for (const { key, data } of elements) {
+          if (operation === 'delete' && data.kind === 'goto' && isTurnChain(data.chain))
+            this.#turnsOver = true;
           if (operation === 'add') known?.set(key, data);
           else known?.delete(key);
         }
       }
+    }
+  }
+
+  /** Removes chains that lost their list of endpoints. */
+  async removeSpareChains(): Promise<void> {
+    if (!this.#turnsOver) return;
+    const used = new Set<string>();
+    for (const set of ['widths4', 'widths6'] as const)
+      for (const [, data] of this.entries(set))
+        if (data.kind === 'goto') for (const chain of withNeeded(data.chain)) used.add(chain);
+    const spare = [...this.#turnChains].filter((chain) => !used.has(chain));
+    this.#turnsOver = false;
+    if (spare.length === 0) return;
+    try {
+      await this.#command(chainRemovalText(this.#name, spare));
+    } catch {
+      // Kernels before 6.2 let go of a chain some time after the element that led to it.
+      this.#turnsOver = true;
+      return;
+    }
+    for (const chain of spare) {
+      this.#turnChains.delete(chain);
+      this.#chains.delete(chain);
     }
   }
 
@@ -214,7 +256,9 @@ export class KernelTable {
     const text = await runNft(['--terse', 'list', 'table', 'inet', this.#name]);
     return text
       .replace(/^table .*/, '')
-      .replace(/^\tchain (pick|sticky|remember)[46]-[\s\S]*?^\t\}$/gm, '')
+      .replace(/^\tchain ((?:pick|sticky|remember)[46]-\S+) \{\n([\s\S]*?)^\t\}$/gm, (all, chain, body) =>
+        body.split('\n').length - 1 === rulesIn(chain) ? '' : all,
+      )
       .replace(/\n+/g, '\n');
   }
 
@@ -256,7 +300,7 @@ export class KernelTable {
     await this.readBack();
   }
 
-  /** Chains are only ever added: as many as the widest Service has had endpoints. */
+  /** Chains that lists share are only ever added: as many as the widest Service has had endpoints. */
   async #addChains(transactions: readonly (readonly ElementChanges[])[]): Promise<void> {
     const missing = new Set<string>();
     for (const { elements, operation } of transactions.flat()) {
@@ -268,7 +312,10 @@ export class KernelTable {
     await this.#command(texts.join('')).catch((error: Error) => {
       throw new RefusedError(error.message, { cause: error });
     });
-    for (const chain of missing) this.#chains.add(chain);
+    for (const chain of [...missing].flatMap(withNeeded)) {
+      this.#chains.add(chain);
+      if (isTurnChain(chain)) this.#turnChains.add(chain);
+    }
   }
 }
 
@@ -280,14 +327,22 @@ function emptyShadow(): Map<SetName, Map<string, ElementData>> {
   return new Map(SET_NAMES.map((set) => [set, new Map()]));
 }
 
-async function stateOf(table: TableName, version: string): Promise<TableState> {
+interface FoundTable {
+  readonly state: TableState;
+  readonly chains: readonly string[];
+}
+
+async function stateOf(table: TableName, version: string): Promise<FoundTable> {
   try {
     const text = await runNft(['--terse', 'list', 'table', 'inet', table]);
-    if (text.includes(`chain ${version} `)) return 'ours';
-    return text.includes('chain version-') ? 'predecessor' : 'unfinished';
+    const chains = [...text.matchAll(/^\tchain (\S+) \{/gm)].map(([, chain = '']) => chain);
+    if (chains.includes(version)) return { state: 'ours', chains };
+    const inForce = chains.some((chain) => chain.startsWith('version-'));
+    return { state: inForce ? 'predecessor' : 'unfinished', chains };
   } catch (error) {
     // Any other trouble must not pass for a table that is not there: it would be made anew.
-    if ((error as Error).message.includes('No such file or directory')) return 'absent';
+    if ((error as Error).message.includes('No such file or directory'))
+      return { state: 'absent', chains: [] };
     throw error;
   }
 }

@@ -7,7 +7,8 @@ export interface ProxyMetrics {
   readonly failures: Counter;
   readonly elements: Gauge;
   readonly setAside: Gauge;
-  readonly staleFlows: Counter;
+  readonly complaints: Gauge;
+  readonly staleFlows: Counter<'protocol'>;
   readonly repairs: Counter;
 }
 
@@ -40,6 +41,11 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
       help: 'Services whose rules the kernel refuses',
       registers,
     }),
+    complaints: new Gauge({
+      name: 'fairlead_proxy_services_with_complaints',
+      help: 'Services whose annotations ask for a way of balancing that is not done; their events say why',
+      registers,
+    }),
     repairs: new Counter({
       name: 'fairlead_proxy_repairs_total',
       help: 'Times that somebody else had changed our rules or their elements, and they were put right',
@@ -47,7 +53,8 @@ export function proxyMetrics(registry: Registry): ProxyMetrics {
     }),
     staleFlows: new Counter({
       name: 'fairlead_proxy_stale_flows_total',
-      help: 'UDP flows that were deleted because their endpoint was gone, or had come',
+      help: 'Flows that were deleted because their endpoint was gone, or had come',
+      labelNames: ['protocol'],
       registers,
     }),
   };

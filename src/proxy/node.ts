@@ -14,8 +14,15 @@ export interface TrafficOptions {
   readonly detection: LocalDetection;
   /** Everything that goes to a cluster address is masqueraded. */
   readonly masqueradeAll: boolean;
+  /** 0 to 31: which bit of a packet's mark says that it is to be masqueraded. */
+  readonly masqueradeBit: number;
   /** The node's primary addresses, and those of its interfaces that lie in the ranges. */
-  readonly nodePortAddresses: { readonly primary: boolean; readonly ranges: readonly Range[] };
+  readonly nodePortAddresses: {
+    readonly primary: boolean;
+    /** Loopback too, which is none of the ranges' business. */
+    readonly localhost: boolean;
+    readonly ranges: readonly Range[];
+  };
 }
 
 export interface NodeView {

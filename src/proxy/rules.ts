@@ -3,6 +3,14 @@
 import { createHash } from 'node:crypto';
 import type { Family } from '../net/address.ts';
 import { formatRange, type Range } from '../net/range.ts';
+import {
+  affinityMaps,
+  chainText,
+  clientType,
+  commonPickChains,
+  EVERY_KIND_OF_CHAIN,
+  PROTOCOLS,
+} from './chains.ts';
 
 /**
  * Our table, and the name that a successor with other rules fills its own under: both are there only from its start
@@ -24,12 +32,6 @@ export const MARK_LOCAL = 0x0040_0000;
 export const MARK_KEEPS_SOURCE = 0x0020_0000;
 export const MOST_IDS = 0x001f_ffff;
 
-/** What stays on the packet until postrouting: the bit that kube-proxy uses for the same. */
-const MASQUERADE_BIT = 0x4000;
-
-/** Chains for up to so many endpoints are there from the start; wider ones are added when they are needed. */
-const COMMON_WIDTH = 16;
-
 /** Clients that one protocol and family remember the endpoint of; past it new ones have no affinity. */
 const MOST_REMEMBERED = 1_000_000;
 
@@ -40,6 +42,22 @@ export interface PodInterface {
   readonly prefix: boolean;
 }
 
+/** What is counted for each Service: nothing, new connections, or packets and bytes too. */
+export const COUNTINGS = ['nothing', 'connections', 'traffic'] as const;
+export type Counting = (typeof COUNTINGS)[number];
+
+/** What the constant rules depend on, besides nothing. */
+export interface RuleOptions {
+  /** Absent: pods are told from others by address. */
+  readonly podInterface?: PodInterface | undefined;
+  /** 0 to 31: the bit of the mark that says, until postrouting, that a packet is to be masqueraded. */
+  readonly masqueradeBit: number;
+  readonly counting: Counting;
+}
+
+/** Bit 14, as kube-proxy. */
+export const DEFAULT_RULES: RuleOptions = { masqueradeBit: 14, counting: 'connections' };
+
 /**
  * Sets and maps, by what they hold; each once for IPv4 and once for IPv6. What leads to others comes behind them:
  * endpoints are there before frontends lead to them, and go after.
@@ -49,6 +67,12 @@ const SETS = [
   'udp-endpoints',
   'sctp-endpoints',
   'hairpins',
+  'connections',
+  'node-connections',
+  'received',
+  'node-received',
+  'sent',
+  'node-sent',
   'timeouts',
   'widths',
   'sources',
@@ -72,81 +96,13 @@ export function digitOf(family: Family): 4 | 6 {
   return family === 'IPv4' ? 4 : 6;
 }
 
-export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
-export type ProtocolName = (typeof PROTOCOLS)[number];
-
-/** Where the rules keep which client has which endpoint: written by the rules themselves as connections come. */
-export interface AffinityMaps {
-  readonly address: string;
-  readonly port: string;
-}
-
-export function affinityMaps(protocol: ProtocolName, digit: 4 | 6): AffinityMaps {
-  return { address: `${protocol}-affinity${digit}`, port: `${protocol}-affinity-port${digit}` };
-}
-
-/** The chain that picks one of `width` endpoints. */
-export function pickChain(protocol: ProtocolName, digit: 4 | 6, width: number): string {
-  return `pick${digit}-${protocol}-${width}`;
-}
-
-/** The chain that goes on with the endpoint that the client has, and otherwise picks one of `width`. */
-export function stickyChain(protocol: ProtocolName, digit: 4 | 6, width: number): string {
-  return `sticky${digit}-${protocol}-${width}`;
-}
-
-/** The chain that remembers which endpoint the client has, for so many seconds. */
-export function rememberChain(protocol: ProtocolName, digit: 4 | 6, seconds: number): string {
-  return `remember${digit}-${protocol}-${seconds}`;
-}
-
-/**
- * The statements that add a chain that one of the three has named; harmless where it is there. Each protocol has its
- * own maps: nft 1.0.6 adds no rule on a map already in the kernel whose ports are those of any protocol, and aborts
- * on a rule that stores an IPv6 address and a port at once, so that affinity has two maps.
- */
-export function chainText(table: TableName, chain: string): string {
-  const [, kind, digit, protocol, number] = /^([a-z]+)([46])-([a-z]+)-(\d+)$/.exec(chain) ?? [];
-  const family = digit === '4' ? 4 : 6;
-  const maps = affinityMaps(protocol as ProtocolName, family); // the functions above name no others
-  const ip = family === 4 ? 'ip' : 'ip6';
-  const client = `meta mark . ${clientText(family)}`;
-  const rules =
-    kind === 'pick'
-      ? [
-          `meta l4proto ${protocol} dnat ${ip} to meta mark . numgen random mod ${number} map @${protocol}-endpoints${digit}`,
-        ]
-      : kind === 'sticky'
-        ? [
-            `meta l4proto ${protocol} dnat ${ip} to ${client} map @${maps.address} : ${client} map @${maps.port}`,
-            `goto pick${digit}-${protocol}-${number}`,
-          ]
-        : [
-            `update @${maps.address} { ${client} timeout ${number}s : ${ip} daddr }`,
-            `meta l4proto ${protocol} update @${maps.port} { ${client} timeout ${number}s : ${protocol} dport }`,
-            'goto settled',
-          ];
-  const needed = kind === 'sticky' ? chainText(table, `pick${digit}-${protocol}-${number}`) : '';
-  return `${needed}add chain inet ${table} ${chain}
-flush chain inet ${table} ${chain}
-${rules.map((rule) => `add rule inet ${table} ${chain} ${rule}\n`).join('')}`;
-}
-
-/**
- * The client in a key of the affinity maps. nft 1.0.6 leaves too few registers for a key of a mark and a whole IPv6
- * address where a rule stores: of two clients with one hash both go to the same endpoint, which does no harm.
- */
-function clientText(digit: 4 | 6): string {
-  return digit === 4 ? 'ip saddr' : 'jhash ip6 saddr mod 4294967295 seed 0xfa';
-}
-
 const hex = (value: number) => `0x${value.toString(16).padStart(8, '0')}`;
 
 function sets(digit: 4 | 6): string {
   const ip = digit === 4 ? 'ip' : 'ip6';
   const affinity = PROTOCOLS.map((protocol) => {
     const { address, port } = affinityMaps(protocol, digit);
-    const key = `typeof meta mark . ${digit === 4 ? 'ip saddr' : 'numgen random mod 65536'}`;
+    const key = `typeof meta mark . ${clientType(digit)}`;
     const rest = `flags dynamic,timeout; size ${MOST_REMEMBERED};`;
     return `  map ${address} { ${key} : ${ip} daddr; ${rest} }
   map ${port} { ${key} : ${protocol} dport; ${rest} }
@@ -173,6 +129,13 @@ ${affinity}  # endpoints of this node, as source and destination: they may reach
   set sources${digit} { typeof meta mark . ${ip} saddr; flags interval; }
   # address, protocol, port of a Service without endpoints, where the address may be a machine's own
   set refused${digit} { typeof ${ip} daddr . meta l4proto . th dport; }
+  # what is counted, by address, protocol, port of a Service or by protocol, port on the node's addresses
+  set connections${digit} { typeof ${ip} daddr . meta l4proto . th dport; counter; }
+  set node-connections${digit} { typeof meta l4proto . th dport; counter; }
+  set received${digit} { typeof ${ip} daddr . meta l4proto . th dport; counter; }
+  set node-received${digit} { typeof meta l4proto . th dport; counter; }
+  set sent${digit} { typeof ${ip} saddr . meta l4proto . th sport; counter; }
+  set node-sent${digit} { typeof meta l4proto . th sport; counter; }
   # cluster addresses of Services: what arrives for one and has no frontend is refused
   set cluster${digit} { typeof ${ip} daddr; }
   # what our pools gave to load balancers: the same, and they answer ping
@@ -217,14 +180,60 @@ function familyChains(digit: 4 | 6, pods: PodInterface | undefined): string {
 `;
 }
 
-function definitions(pods: PodInterface | undefined): string {
+/** A connection is counted with its first packet, before it is translated. */
+function countConnections(): string {
+  return `    ip daddr . meta l4proto . th dport @connections4
+    ip6 daddr . meta l4proto . th dport @connections6
+    ip daddr @nodes4 ip daddr != @pooled4 meta l4proto . th dport @node-connections4
+    ip6 daddr @nodes6 ip6 daddr != @pooled6 meta l4proto . th dport @node-connections6
+`;
+}
+
+/** All later packets of it: as the client addresses them, and as it gets the answers. Each passes one of two hooks. */
+function countTraffic(): string {
+  const received = `    ct status dnat ct direction original goto count-received`;
+  const sent = `    ct status dnat ct direction reply goto count-sent`;
+  return `
+  chain count-received {
+    ip daddr . meta l4proto . th dport @received4 accept
+    ip6 daddr . meta l4proto . th dport @received6 accept
+    ip daddr @nodes4 meta l4proto . th dport @node-received4
+    ip6 daddr @nodes6 meta l4proto . th dport @node-received6
+  }
+  chain count-sent {
+    ip saddr . meta l4proto . th sport @sent4 accept
+    ip6 saddr . meta l4proto . th sport @sent6 accept
+    ip saddr @nodes4 meta l4proto . th sport @node-sent4
+    ip6 saddr @nodes6 meta l4proto . th sport @node-sent6
+  }
+  chain count-prerouting {
+    type filter hook prerouting priority -101; policy accept;
+${received}
+  }
+  chain count-output {
+    type filter hook output priority -101; policy accept;
+${received}
+  }
+  chain count-postrouting {
+    type filter hook postrouting priority 101; policy accept;
+${sent}
+  }
+  chain count-input {
+    type filter hook input priority 101; policy accept;
+${sent}
+  }
+`;
+}
+
+function definitions({ podInterface: pods, masqueradeBit, counting }: RuleOptions): string {
+  const masquerade = (1 << masqueradeBit) >>> 0;
   return `${sets(4)}${sets(6)}
   chain services {
     ip daddr @pooled4 icmp type echo-request redirect
     ip6 daddr @pooled6 icmpv6 type echo-request redirect
     meta mark set ip daddr . meta l4proto . th dport map @guards4 meta mark . ip saddr != @sources4 drop
     meta mark set ip6 daddr . meta l4proto . th dport map @guards6 meta mark . ip6 saddr != @sources6 drop
-    meta mark set ip daddr . meta l4proto . th dport map @frontends4 goto pick4
+${counting === 'nothing' ? '' : countConnections()}    meta mark set ip daddr . meta l4proto . th dport map @frontends4 goto pick4
     meta mark set ip6 daddr . meta l4proto . th dport map @frontends6 goto pick6
     # A port of the node: not on a load balancer's address, even where the node has it.
     ip daddr @nodes4 ip daddr != @pooled4 meta mark set meta l4proto . th dport map @nodeports4 goto pick4
@@ -245,7 +254,7 @@ ${familyChains(4, pods)}${familyChains(6, pods)}
     goto unmark
   }
   chain masquerade-later {
-    meta mark set ${hex(MASQUERADE_BIT)}
+    meta mark set ${hex(masquerade)}
   }
   chain unmark {
     meta mark set 0x00000000
@@ -292,11 +301,11 @@ ${familyChains(4, pods)}${familyChains(6, pods)}
   }
   chain nat-postrouting {
     type nat hook postrouting priority 100; policy accept;
-    ct status dnat meta mark & ${hex(MASQUERADE_BIT)} == ${hex(MASQUERADE_BIT)} meta mark set meta mark & ${hex(~MASQUERADE_BIT >>> 0)} masquerade fully-random
+    ct status dnat meta mark & ${hex(masquerade)} == ${hex(masquerade)} meta mark set meta mark & ${hex(~masquerade >>> 0)} masquerade fully-random
     ct status dnat ip saddr . ip daddr @hairpins4 masquerade fully-random
     ct status dnat ip6 saddr . ip6 daddr @hairpins6 masquerade fully-random
   }
-`;
+${counting === 'traffic' ? countTraffic() : ''}`;
 }
 
 /** Sets of ranges that hardly ever change, and are written by `nft`. */
@@ -315,30 +324,20 @@ export function rangeText(table: TableName, ranges: RangeSets): string {
   ).join('');
 }
 
-/** The chains that `stagingText` makes. */
-export function commonPickChains(): string[] {
-  const widths = Array.from({ length: COMMON_WIDTH }, (_, i) => i + 1);
-  return PROTOCOLS.flatMap((protocol) =>
-    widths.flatMap((width) => [pickChain(protocol, 4, width), pickChain(protocol, 6, width)]),
-  );
-}
-
 /** An empty chain of this name says that a table is in force, and by which rules. */
-export function versionChain(pods: PodInterface | undefined): string {
-  const dynamic = [pickChain, stickyChain, rememberChain].map((name) =>
-    chainText(TABLES[0], name('tcp', 4, 1)),
-  );
-  const text = definitions(pods) + dynamic.join('');
+export function versionChain(options: RuleOptions): string {
+  const text =
+    definitions(options) + EVERY_KIND_OF_CHAIN.map((chain) => chainText(TABLES[0], chain)).join('');
   return `version-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }
 
 /** Makes this table, whatever was under its name, with the constant rules and empty sets; no packet sees it yet. */
-export function stagingText(table: TableName, pods: PodInterface | undefined): string {
+export function stagingText(table: TableName, options: RuleOptions): string {
   return `add table inet ${table} { flags dormant; }
 delete table inet ${table}
 table inet ${table} {
   flags dormant;
-${definitions(pods)}}
+${definitions(options)}}
 ${commonPickChains()
   .map((chain) => chainText(table, chain))
   .join('')}`;

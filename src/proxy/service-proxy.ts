@@ -8,16 +8,18 @@ import type { Logger } from '../observe/logger.ts';
 import type { OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import { AffinityPools } from './affinity.ts';
 import { Claims } from './claims.ts';
-import { addressElement, elementsOf, type SetElement, sourcesIn } from './elements.ts';
+import { addressElement, countedElements, elementsOf, type SetElement, sourcesIn } from './elements.ts';
 import { type NodePlace, serviceKeyOf } from './endpoints.ts';
 import { FlowCleaner } from './flow-cleaner.ts';
 import type { HealthChecks } from './health-checks.ts';
 import { IpForwarding } from './ip-forwarding.ts';
 import { KernelTable, RefusedError } from './kernel-table.ts';
+import type { LocalhostNodePorts } from './localhost-node-ports.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { NodeView } from './node.ts';
 import { PortIds } from './port-ids.ts';
-import { type PodInterface, type RangeSets, rangeText, SET_NAMES, TABLES } from './rules.ts';
+import { type RangeSets, type RuleOptions, rangeText, SET_NAMES, TABLES } from './rules.ts';
+import { ServiceCounters, type Traffic } from './service-counters.ts';
 import { SourceLists } from './source-ranges.ts';
 import { EMPTY_TABLE, type ServiceTable, serviceTable } from './table.ts';
 import type { Difference } from './transactions.ts';
@@ -28,11 +30,16 @@ export interface ServiceProxyOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ProxyMetrics;
-  /** Absent: pods are told from others by address. */
-  readonly podInterface?: PodInterface | undefined;
+  readonly rules: RuleOptions;
+  /** Connections of TCP whose endpoint is gone end by a reset with the client's next packet. */
+  readonly resetStaleTcp: boolean;
   readonly healthChecks: HealthChecks;
+  /** Absent: node ports are not served on loopback. */
+  readonly localhost?: Pick<LocalhostNodePorts, 'set' | 'close'> | undefined;
   /** Somebody else changed our rules: `sync` is due. */
   readonly onForeignChange: () => void;
+  /** What a Service's annotations ask for in vain, and why; again when that changes, empty when it is mended. */
+  readonly onComplaints: (serviceKey: string, complaints: readonly string[]) => void;
 }
 
 interface KnownService {
@@ -60,10 +67,15 @@ export class ServiceProxy {
   readonly #unsettled = new Map<string, readonly SetElement[]>();
   /** Services that the kernel refuses, with its words; they stay unsettled. */
   readonly #setAside = new Map<string, string>();
+  /** Services whose annotations ask for what is not done. */
+  readonly #complained = new Set<string>();
   /** The Services that a load balancer's address belongs to, as of the last sync. */
   readonly #holders = new Map<Ip, Set<string>>();
   readonly #flows: FlowCleaner;
+  readonly #counters: ServiceCounters;
   readonly #forwarding: IpForwarding;
+  #cleaning = Promise.resolve();
+  #closed = false;
   #place: NodePlace;
   #own: readonly Ip[] = [];
   #ranges: RangeSets = { pods: [], inside: [], 'allocated-from': [] };
@@ -89,6 +101,7 @@ export class ServiceProxy {
     });
     this.#ids = new PortIds(this.#kernel);
     this.#flows = new FlowCleaner(options);
+    this.#counters = new ServiceCounters({ ...options, table: () => this.#kernel.name });
     this.#forwarding = new IpForwarding(options.log);
   }
 
@@ -158,6 +171,7 @@ export class ServiceProxy {
       await this.#settleRanges();
       await this.#kernel.activate();
       await this.#forgetClients();
+      await this.#kernel.removeSpareChains();
     } catch (error) {
       metrics.failures.inc();
       throw error;
@@ -171,15 +185,38 @@ export class ServiceProxy {
   }
 
   /**
-   * Deletes UDP flows to endpoints that are gone. To be called after `sync`, when nothing more urgent is to be done:
-   * looking through the kernel's table takes some 9 ms a family however few flows there are.
+   * Deletes flows to endpoints that are gone. To be called after `sync`, when nothing more urgent is to be done:
+   * looking through the kernel's table takes some 9 ms a family however few flows there are. What it needs of this
+   * process is in small pieces, and `sync` need not wait for it. Never rejects: what fails is tried with the next.
    */
-  async cleanFlows(): Promise<void> {
+  cleanFlows(): Promise<void> {
+    this.#cleaning = this.#cleaning.then(() => this.#clean());
+    return this.#cleaning;
+  }
+
+  async #clean(): Promise<void> {
     const { log, metrics } = this.#options;
     try {
-      metrics.staleFlows.inc(await this.#flows.clean());
+      const { UDP, TCP } = await this.#flows.clean();
+      metrics.staleFlows.inc({ protocol: 'UDP' }, UDP);
+      metrics.staleFlows.inc({ protocol: 'TCP' }, TCP);
     } catch (error) {
-      log.warn({ error: (error as Error).message }, 'cannot delete UDP flows to endpoints that are gone');
+      if (!this.#closed)
+        log.warn({ error: (error as Error).message }, 'cannot delete flows to endpoints that are gone');
+    }
+  }
+
+  /** Nodes that are known to be dead, whatever the API server says: their endpoints get nothing new. `sync` is due. */
+  setDeadNodes(dead: ReadonlySet<string>): void {
+    const before = this.#place.dead ?? new Set();
+    const changed = dead.symmetricDifference(before);
+    this.#place = { ...this.#place, dead };
+    if (changed.size === 0) return;
+    for (const [key, { slices }] of this.#services) {
+      const touched = [...slices.values()].some(({ endpoints }) =>
+        endpoints?.some(({ nodeName }) => nodeName !== undefined && changed.has(nodeName)),
+      );
+      if (touched) this.#dirty.add(key);
     }
   }
 
@@ -188,9 +225,17 @@ export class ServiceProxy {
     return [...(this.#holders.get(address) ?? [])].some((key) => !this.#unsettled.has(key));
   }
 
+  /** What each Service has had so far, as the kernel has counted. Rejects when the kernel cannot be asked. */
+  traffic(): Promise<ReadonlyMap<string, Traffic>> {
+    return this.#counters.read((set, key) => this.#claims.ownerOf(set, key));
+  }
+
   /** The rules stay in the kernel and forward on. */
   close(): void {
+    this.#closed = true;
+    this.#counters.close();
     this.#options.healthChecks.close();
+    this.#options.localhost?.close();
     this.#kernel.close();
     this.#flows.close();
   }
@@ -206,16 +251,28 @@ export class ServiceProxy {
       port: (port) => this.#ids.idFor(port),
       sources: (list) => this.#sourceLists.idFor(list),
     });
+    elements.push(...countedElements(after, this.#options.rules.counting));
     this.#unsettle(key, this.#claims.set(key, elements));
     this.#noteAffinity(before, after);
     const kept = new Set(after.ports.map((port) => port.key));
     for (const port of before.ports) if (!kept.has(port.key)) this.#ids.release(port.key);
     for (const list of sourceListsOf(before)) this.#sourceLists.release(list);
     this.#options.healthChecks.set(key, after.healthCheck);
+    this.#options.localhost?.set(key, after.ports);
+    if (before.complaints.join() !== after.complaints.join()) this.#complain(key, after.complaints);
     this.#hold(key, before.balanced, after.balanced);
     this.#flows.note(before, after);
     for (const { family } of after.ports) this.#forwarding.need(family);
     if (!known.service && known.slices.size === 0) this.#services.delete(key);
+  }
+
+  #complain(key: string, complaints: readonly string[]): void {
+    const { log, metrics, onComplaints } = this.#options;
+    if (complaints.length > 0) this.#complained.add(key);
+    else this.#complained.delete(key);
+    metrics.complaints.set(this.#complained.size);
+    if (complaints.length > 0) log.warn({ service: key, complaints }, 'a Service asks in vain');
+    onComplaints(key, complaints);
   }
 
   #noteAffinity(before: ServiceTable, after: ServiceTable): void {

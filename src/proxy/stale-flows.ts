@@ -1,5 +1,6 @@
-// UDP flows that the kernel's connection table still sends where their Service no longer leads: a client that keeps
-// its source port would never reach another endpoint. Pure; TCP ends by itself, and opens anew.
+// Flows that the kernel's connection table still sends where their Service no longer leads. A client of UDP that
+// keeps its source port would never reach another endpoint; TCP ends by itself and opens anew, but where its endpoint
+// vanished a client that only waits does so for long. Pure.
 import { type Family, familyOf, type Ip } from '../net/address.ts';
 import type { Flow } from '../netlink/conntrack.ts';
 import type { Endpoint } from './endpoints.ts';
@@ -15,14 +16,19 @@ export class StaleFlows {
   readonly #frontends = new Map<Place, ReadonlySet<Place>>();
   readonly #nodePorts = new Map<string, ReadonlySet<Place>>();
   readonly #families = new Set<Family>();
+  readonly protocol: 'UDP' | 'TCP';
+
+  constructor(protocol: 'UDP' | 'TCP') {
+    this.protocol = protocol;
+  }
 
   /** A Service's table changed. */
   note(before: ServiceTable, after: ServiceTable): void {
-    const was = new Map(before.ports.map((port) => [port.key, signature(port)]));
-    const is = new Map(after.ports.map((port) => [port.key, signature(port)]));
-    for (const port of before.ports) if (was.get(port.key) !== is.get(port.key)) this.#note(port, []);
+    const was = new Map(before.ports.map((port) => [port.key, port]));
+    const is = new Map(after.ports.map((port) => [port.key, port]));
+    for (const port of before.ports) if (this.#endsFlows(port, is.get(port.key))) this.#note(port, []);
     for (const port of after.ports)
-      if (was.get(port.key) !== is.get(port.key)) this.#note(port, port.endpoints.serving);
+      if (this.#endsFlows(was.get(port.key), port)) this.#note(port, this.#mayHave(port));
   }
 
   /** Those that may have stale flows. */
@@ -30,7 +36,7 @@ export class StaleFlows {
     return [...this.#families];
   }
 
-  /** Whether a UDP flow goes elsewhere than its Service leads. `own`: whether an address is this node's. */
+  /** Whether a flow goes elsewhere than its Service leads. `own`: whether an address is this node's. */
   isStale({ original, reply }: Flow, own: (address: Ip) => boolean): boolean {
     const { destination, destinationPort } = original;
     const endpoints =
@@ -39,24 +45,44 @@ export class StaleFlows {
     return endpoints !== undefined && !endpoints.has(place(reply.source, reply.sourcePort));
   }
 
-  /** The flows are gone. */
-  clear(): void {
-    this.#frontends.clear();
-    this.#nodePorts.clear();
-    this.#families.clear();
+  /** What was noted later counts. */
+  add(later: StaleFlows): void {
+    for (const [key, endpoints] of later.#frontends) this.#frontends.set(key, endpoints);
+    for (const [key, endpoints] of later.#nodePorts) this.#nodePorts.set(key, endpoints);
+    for (const family of later.#families) this.#families.add(family);
   }
 
-  #note({ family, protocol, port, nodePort, frontends }: PortTable, endpoints: readonly Endpoint[]): void {
-    if (protocol !== 'UDP') return;
+  /** Where flows that are under way may go. */
+  #mayHave({ endpoints }: PortTable): readonly Endpoint[] {
+    return this.protocol === 'UDP' ? endpoints.serving : endpoints.listed;
+  }
+
+  /** Of UDP any change may: before there were endpoints, flows went to the Service's address itself. */
+  #endsFlows(before: PortTable | undefined, after: PortTable | undefined): boolean {
+    if ((before ?? after)?.protocol !== this.protocol) return false;
+    if (this.protocol === 'UDP') return this.#signature(before) !== this.#signature(after);
+    const { port, nodePort } = after ?? {};
+    if (!before || before.port !== port || before.nodePort !== nodePort) return before !== undefined;
+    const addresses = new Set(after?.frontends.map(({ address }) => address));
+    const places = new Set(after?.endpoints.listed.map((each) => place(each.address, each.port)));
+    return (
+      before.frontends.some(({ address }) => !addresses.has(address)) ||
+      before.endpoints.listed.some((each) => !places.has(place(each.address, each.port)))
+    );
+  }
+
+  /** Equal where flows may stay as they are. */
+  #signature(table: PortTable | undefined): string {
+    if (!table) return '';
+    const { port, nodePort, frontends } = table;
+    const places = this.#mayHave(table).map((each) => place(each.address, each.port));
+    return JSON.stringify([port, nodePort, frontends.map(({ address }) => address), places]);
+  }
+
+  #note({ family, port, nodePort, frontends }: PortTable, endpoints: readonly Endpoint[]): void {
     const places = new Set(endpoints.map((endpoint) => place(endpoint.address, endpoint.port)));
     for (const { address } of frontends) this.#frontends.set(place(address, port), places);
     if (nodePort !== undefined) this.#nodePorts.set(`${family} ${nodePort}`, places);
     this.#families.add(family);
   }
-}
-
-/** Equal where flows may stay as they are. */
-function signature({ protocol, port, nodePort, frontends, endpoints }: PortTable): string {
-  const addresses = frontends.map(({ address }) => address);
-  return protocol === 'UDP' ? JSON.stringify([port, nodePort, addresses, endpoints.serving]) : '';
 }

@@ -1,4 +1,5 @@
 // The forwarding table of one Service as values: who is addressed (frontends) and who answers (endpoints).
+import { type Balancing, readBalancing } from '../api/load-balancing.ts';
 import { POOL_ANNOTATION } from '../api/service.ts';
 import type { EndpointSliceObject, Protocol, ServiceObject } from '../kube/objects.ts';
 import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
@@ -30,6 +31,7 @@ export interface PortTable {
   readonly externalLocal: boolean;
   /** For so many seconds after its last new connection a client comes back to the same endpoint. */
   readonly affinity: number | undefined;
+  readonly balancing: Balancing;
 }
 
 export interface ServiceTable {
@@ -42,6 +44,8 @@ export interface ServiceTable {
   readonly pooled: readonly Ip[];
   /** Where a load balancer asks whether this node has endpoints, and how many it has. */
   readonly healthCheck: HealthCheck | undefined;
+  /** What its annotations ask for in vain, and why. */
+  readonly complaints: readonly string[];
 }
 
 export interface HealthCheck {
@@ -55,6 +59,7 @@ export const EMPTY_TABLE: ServiceTable = {
   balanced: [],
   pooled: [],
   healthCheck: undefined,
+  complaints: [],
 };
 
 /** kube-proxy leaves Services with this label to another proxy, and so do we. */
@@ -86,6 +91,7 @@ export function serviceTable(
     ...addressesOf(spec.externalIPs ?? []).map((address) => ({ address, external: true, ...open })),
   ];
   const held = [...slices];
+  const { balancing, complaints } = readBalancing(metadata.annotations);
   const policies = {
     internalLocal: spec.internalTrafficPolicy === 'Local',
     externalLocal: spec.externalTrafficPolicy === 'Local',
@@ -106,12 +112,13 @@ export function serviceTable(
         port: port.port,
         nodePort: nodePort || undefined,
         frontends: all.filter(({ address }) => familyOf(address) === family),
-        endpoints: endpointLists(held, port, family, place),
+        endpoints: endpointLists(held, port, family, place, balancing),
+        balancing,
         ...policies,
       });
     }
   }
-  return { ports, cluster, balanced, pooled, healthCheck: healthCheckOf(spec, ports) };
+  return { ports, cluster, balanced, pooled, healthCheck: healthCheckOf(spec, ports), complaints };
 }
 
 function healthCheckOf(spec: ServiceObject['spec'], ports: readonly PortTable[]): HealthCheck | undefined {

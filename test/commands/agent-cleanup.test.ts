@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { activationText, stagingText, TABLES, versionChain } from '../../src/proxy/rules.ts';
+import { activationText, DEFAULT_RULES, stagingText, TABLES, versionChain } from '../../src/proxy/rules.ts';
 import { inNamespace, ipBatch, removeNamespaces } from '../sockets/netns.ts';
 
 const FAIRLEAD = join(import.meta.dirname, '../../bin/fairlead');
@@ -26,8 +26,8 @@ function cleanUp(): string {
 
 it('takes both tables out of the kernel, leaves those of others, and ends with status 0', () => {
   const [first, second] = TABLES;
-  nft(stagingText(first, undefined) + activationText(first, versionChain(undefined)));
-  nft(stagingText(second, undefined));
+  nft(stagingText(first, DEFAULT_RULES) + activationText(first, versionChain(DEFAULT_RULES)));
+  nft(stagingText(second, DEFAULT_RULES));
   nft('add table inet other');
   expect(tables()).toEqual(['table inet fairlead', 'table inet fairlead-2', 'table inet other']);
   expect(JSON.parse(cleanUp())).toMatchObject({ msg: 'took our rules out of the kernel' });

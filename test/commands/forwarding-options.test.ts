@@ -19,7 +19,8 @@ it('has kube-proxy’s defaults', () => {
   expect(parse()).toEqual({
     detection: { kind: 'cluster-cidr', ranges: [] },
     masqueradeAll: false,
-    nodePortAddresses: { primary: true, ranges: [] },
+    masqueradeBit: 14,
+    nodePortAddresses: { primary: true, localhost: false, ranges: [] },
   });
 });
 
@@ -33,6 +34,17 @@ it('reads lists of prefixes with commas', () => {
   expect(detection.kind === 'cluster-cidr' && detection.ranges.map(formatRange)).toHaveLength(2);
   expect(nodePortAddresses.primary).toBe(true);
   expect(nodePortAddresses.ranges.map(formatRange)).toEqual(['192.0.2.0-192.0.2.255']);
+});
+
+it('serves node ports on loopback, and on every address, by word', () => {
+  expect(parse('--nodeport-addresses', 'primary,localhost').nodePortAddresses).toEqual({
+    primary: true,
+    localhost: true,
+    ranges: [],
+  });
+  const all = parse('--nodeport-addresses', 'all').nodePortAddresses;
+  expect(all).toMatchObject({ primary: false, localhost: true });
+  expect(all.ranges.map(formatRange)).toEqual(['0.0.0.0-255.255.255.255', expect.stringMatching(/^::-ffff/)]);
 });
 
 it('tells pods by their bridge, or by how their interfaces begin', () => {
@@ -56,7 +68,9 @@ it.each([
     '"a"; drop" is no name of an interface',
   ],
   [['--cluster-cidr', '10.244.0.1/16'], 'write 10.244.0.0/16'],
-  [['--nodeport-addresses', 'all'], '"all" is not a prefix'],
+  [['--nodeport-addresses', 'everything'], '"everything" is not a prefix'],
+  [['--iptables-masquerade-bit', '32'], 'from 0 to 31'],
+  [['--service-counters', 'all'], 'nothing, connections, traffic'],
 ])('refuses %j', (words, message) => {
   expect(() => parse(...words)).toThrow(message);
 });

@@ -50,8 +50,8 @@ describe('flows', () => {
     expect(await deleteFlows(connection, { protocol: 'UDP', family: 'IPv4', matches })).toBe(1);
     expect(seen).toEqual([
       {
-        original: { source: '192.0.2.10', sourcePort: 5000, destination: '10.96.0.1', destinationPort: 53 },
-        reply: { source: '10.244.0.2', sourcePort: 5353, destination: '192.0.2.10', destinationPort: 5000 },
+        original: { destination: '10.96.0.1', destinationPort: 53 },
+        reply: { source: '10.244.0.2', sourcePort: 5353 },
       },
     ]);
     const [asked, deleted] = recorder.datagrams.map((datagram) => parseMessages(datagram)[0]);

@@ -68,6 +68,7 @@ it.each([
   'flush set inet fairlead sources4',
   'flush set inet fairlead pods4',
   'flush chain inet fairlead settled',
+  'flush chain inet fairlead pick4-tcp-3',
   'flush ruleset',
   'delete table inet fairlead',
 ])('"nft %s" is undone', async (damage) => {

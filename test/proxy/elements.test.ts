@@ -42,6 +42,13 @@ const PORTS = [
 ] as const;
 const PODS = ['10.244.0.1', '10.244.0.2', '10.244.1.1', 'fd00:244::1', 'fd00:244::2'];
 
+const METHOD = 'fairlead.dev/load-balancing';
+const BALANCED: Readonly<Record<string, Record<string, string>>> = {
+  'round-robin': { [METHOD]: 'round-robin' },
+  weighted: { [METHOD]: 'weighted', 'fairlead.dev/endpoint-weights': 'node/node2=2,10.244.0.1=3' },
+  'source-hash': { [METHOD]: 'source-hash' },
+};
+
 const someService = fc
   .record({
     type: fc.constantFrom(
@@ -61,6 +68,10 @@ const someService = fc
     ingress: fc.subarray(OUTSIDE),
     ipMode: fc.constantFrom('VIP', 'Proxy'),
     pooled: fc.boolean(),
+    balancing: fc.oneof(
+      { weight: 8, arbitrary: fc.constantFrom('none', 'round-robin', 'weighted') },
+      { weight: 1, arbitrary: fc.constant('source-hash') },
+    ),
     elsewhere: fc.nat({ max: 9 }).map((n) => n === 0),
     internalTrafficPolicy: fc.constantFrom('Cluster', 'Local'),
     externalTrafficPolicy: fc.constantFrom('Cluster', 'Local'),
@@ -75,11 +86,12 @@ const someService = fc
     ]),
   })
   .map(
-    ({ ingress, ipMode, pooled, elsewhere, ...spec }) =>
+    ({ ingress, ipMode, pooled, elsewhere, balancing, ...spec }) =>
       (name: string) =>
         service(name, spec as ServiceObject['spec'], {
           ingress: ingress.map((address) => ({ ip: address, ipMode })),
           pooled,
+          annotations: BALANCED[balancing] ?? {},
           labels: elsewhere ? { 'service.kubernetes.io/service-proxy-name': 'other' } : {},
         }),
   );

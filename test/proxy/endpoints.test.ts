@@ -110,3 +110,42 @@ describe('a slice', () => {
     expect(labelled({ 'kubernetes.io/service-name': '' })).toBeUndefined();
   });
 });
+
+describe('endpoints on nodes that are known to be dead', () => {
+  const on = (address: string, node: string, more: Partial<EndpointText> = {}) => ({
+    address,
+    node,
+    ...more,
+  });
+  const live = (dead: readonly string[], ...endpoints: EndpointText[]) =>
+    endpointLists([slice('web', endpoints, PORTS)], WEB, 'IPv4', {
+      node: 'node',
+      zone: undefined,
+      dead: new Set(dead),
+    });
+  const addressesOf = (list: readonly { readonly address: string }[]) => list.map(({ address }) => address);
+
+  it('get nothing new, and flows to them are to end', () => {
+    const lists = live(['node2'], on('10.0.0.1', 'node'), on('10.0.0.2', 'node2'), on('10.0.0.3', 'node3'));
+    expect(addressesOf(lists.cluster)).toEqual(['10.0.0.1', '10.0.0.3']);
+    expect(addressesOf(lists.serving)).toEqual(['10.0.0.1', '10.0.0.3']);
+  });
+
+  it('are served where nobody else could serve', () => {
+    expect(addressesOf(live(['node2'], on('10.0.0.2', 'node2')).cluster)).toEqual(['10.0.0.2']);
+    const starting = on('10.0.0.1', 'node', { ready: false });
+    expect(addressesOf(live(['node2'], starting, on('10.0.0.2', 'node2')).cluster)).toEqual(['10.0.0.2']);
+    const draining = on('10.0.0.1', 'node', { ready: false, serving: true, terminating: true });
+    expect(addressesOf(live(['node2'], draining, on('10.0.0.2', 'node2')).cluster)).toEqual(['10.0.0.1']);
+  });
+
+  it('are nobody’s business where no node is known of', () => {
+    const bare = slice('web', [], PORTS);
+    const lists = endpointLists([{ ...bare, endpoints: [{ addresses: ['203.0.113.1'] }] }], WEB, 'IPv4', {
+      node: 'node',
+      zone: undefined,
+      dead: new Set(['node2']),
+    });
+    expect(addressesOf(lists.cluster)).toEqual(['203.0.113.1']);
+  });
+});

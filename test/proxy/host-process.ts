@@ -1,6 +1,6 @@
 // Runs in a network namespace as a host or pod: answers on ports with its name and whom it sees, and asks others.
 import { createSocket } from 'node:dgram';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { answerCalls } from './answer-calls.ts';
 
 export type Transport = 'TCP' | 'UDP';
@@ -11,6 +11,8 @@ export interface Question {
   readonly port: number;
   /** UDP: the source port; absent: any. */
   readonly from?: number;
+  /** The source address; absent: any. */
+  readonly source?: string;
   /** Milliseconds to wait for an answer; absent: as long as it can take at all. */
   readonly patience?: number;
 }
@@ -25,8 +27,34 @@ let asking = false;
 const collected: Reply[] = [];
 let finished: Promise<void> | undefined;
 
+/** Connections that `open` made, by number. */
+const opened: Socket[] = [];
+
 answerCalls({
   serve,
+  /** Says over and over what a client says, with a name before it. */
+  echo(name: string, port: number) {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (data) => socket.write(`${name}: ${data}`));
+    });
+    return new Promise<void>((resolve) => server.listen(port, '::', resolve));
+  },
+  /** Opens a TCP connection that stays; resolves with its number. */
+  open(address: string, port: number) {
+    const socket = connect({ host: address, port });
+    socket.on('error', () => {});
+    return new Promise<number>((resolve) => socket.once('connect', () => resolve(opened.push(socket) - 1)));
+  },
+  /** Says something on a connection; resolves with what comes back, or with the error's code. */
+  say(number: number, text: string) {
+    const socket = opened[number];
+    return new Promise<string>((resolve) => {
+      socket?.once('data', (data) => resolve(data.toString()));
+      socket?.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      socket?.write(text);
+    });
+  },
   ask,
   async askTimes(question: Question, times: number) {
     const replies: Reply[] = [];
@@ -67,7 +95,15 @@ async function serve(name: string, transport: Transport, port: number): Promise<
   }
 }
 
-function ask({ transport, address, port, from, patience = DEADLINE }: Question): Promise<Reply> {
+/** Of UDP: a flow of an earlier question would lead this one where it went. */
+let lastPort = 20_000;
+
+function freshPort(): number {
+  lastPort = lastPort < 60_000 ? lastPort + 1 : 20_001;
+  return lastPort;
+}
+
+function ask({ transport, address, port, from, source, patience = DEADLINE }: Question): Promise<Reply> {
   return new Promise((resolve) => {
     const reply = (text: string) => end(JSON.parse(text));
     const onError = (error: NodeJS.ErrnoException) => end({ error: error.code ?? error.message });
@@ -79,7 +115,11 @@ function ask({ transport, address, port, from, patience = DEADLINE }: Question):
       resolve(value);
     };
     if (transport === 'TCP') {
-      const socket = connect({ host: address, port });
+      const socket = connect({
+        host: address,
+        port,
+        ...(source === undefined ? {} : { localAddress: source }),
+      });
       close = () => socket.destroy();
       socket.on('data', (data) => reply(data.toString())).on('error', onError);
       return;
@@ -90,7 +130,7 @@ function ask({ transport, address, port, from, patience = DEADLINE }: Question):
       socket.close();
     };
     socket.on('message', (data) => reply(data.toString())).on('error', onError);
-    socket.bind(from ?? 0, () =>
+    socket.bind(from ?? freshPort(), source, () =>
       socket.connect(port, address, (error?: Error) => {
         if (error) onError(error);
         else socket.send('?');

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock/clock.ts';
 import { parseMessages } from '../../src/netlink/message.ts';
 import { KernelTable, RefusedError } from '../../src/proxy/kernel-table.ts';
-import { SET_NAMES } from '../../src/proxy/rules.ts';
+import { DEFAULT_RULES, SET_NAMES } from '../../src/proxy/rules.ts';
 import { NetlinkRecorder } from '../../src/sockets/netlink-recorder.ts';
 import { acknowledgement, done } from '../netlink/answers.ts';
 
@@ -23,7 +23,12 @@ function kernel(batch: (last: number) => readonly Uint8Array[]) {
   return {
     recorder,
     sent,
-    table: new KernelTable({ open: recorder.open, clock: systemClock, onForeignChange: () => {} }),
+    table: new KernelTable({
+      open: recorder.open,
+      clock: systemClock,
+      rules: DEFAULT_RULES,
+      onForeignChange: () => {},
+    }),
   };
 }
 
@@ -66,6 +71,7 @@ describe('a kernel table', () => {
     const { recorder, sent } = kernel(() => []);
     const table = new KernelTable({
       clock: systemClock,
+      rules: DEFAULT_RULES,
       onForeignChange: () => {},
       open(options) {
         const socket = recorder.open(options);

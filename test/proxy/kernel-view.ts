@@ -64,12 +64,12 @@ function familyLines(elements: Elements, digit: 4 | 6): string[] {
   const pool = (mark: string): string => {
     reached.add(mark);
     const width = widths.get(mark);
-    const [kind, protocol, count = 0] = width?.kind === 'goto' ? width.chain.split('-') : [];
+    const [kind, protocol, count = 0, how = ''] = width?.kind === 'goto' ? width.chain.split('-') : [];
     const timeout = timeouts.get(mark);
     const [, , seconds] = timeout?.kind === 'goto' ? timeout.chain.split('-') : [];
     const sticky = kind?.startsWith('sticky') ? ` sticky ${seconds}` : '';
     if (Boolean(seconds) !== Boolean(sticky)) return `lost ${kind} ${seconds}`;
-    const picked = Array.from({ length: Number(count) }, (_, i) => {
+    const slots = Array.from({ length: Number(count) }, (_, i) => {
       const index = Buffer.alloc(4);
       index.writeUInt32LE(i);
       const key = `${protocol} ${mark}${index.toString('latin1')}`;
@@ -77,7 +77,9 @@ function familyLines(elements: Elements, digit: 4 | 6): string[] {
       const data = endpoints.get(key);
       return data?.kind === 'value' ? place(data.bytes, [length, 2]) : 'nobody';
     });
-    return picked.join(', ') + sticky;
+    // Thousands of slots by hash are few endpoints: how many each has is enough to see.
+    const picked = how === 'hash' ? [...counted(slots)].map(([name, times]) => `${times} x ${name}`) : slots;
+    return picked.join(', ') + (how && ` ${how}`) + sticky;
   };
   const flagged = (mark: string, xor: number) =>
     mark.slice(0, 2) + String.fromCharCode(mark.charCodeAt(2) ^ xor) + mark.slice(3);
@@ -122,6 +124,12 @@ function familyLines(elements: Elements, digit: 4 | 6): string[] {
   for (const key of endpoints.keys())
     if (!reached.has(key)) lines.push(`lost ${Buffer.from(key, 'latin1').toString('hex')}`);
   return lines.map((line) => `IPv${digit} ${line}`);
+}
+
+function counted(texts: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return counts;
 }
 
 /** A concatenation's parts, of so many bytes each and padded to four: addresses, or numbers in network order. */

@@ -13,7 +13,8 @@ const prefix = (text: string): Range => {
 const DEFAULTS: TrafficOptions = {
   detection: { kind: 'cluster-cidr', ranges: [] },
   masqueradeAll: false,
-  nodePortAddresses: { primary: true, ranges: [] },
+  masqueradeBit: 14,
+  nodePortAddresses: { primary: true, localhost: false, ranges: [] },
 };
 const node = (...addresses: readonly [type: string, address: string][]): NodeObject => ({
   metadata: { name: 'node', labels: { 'topology.kubernetes.io/zone': 'z1' } },
@@ -35,7 +36,7 @@ describe('node ports', () => {
   );
   const addresses = (primary: boolean, ...ranges: string[]) =>
     view(
-      { nodePortAddresses: { primary, ranges: ranges.map(prefix) } },
+      { nodePortAddresses: { primary, localhost: false, ranges: ranges.map(prefix) } },
       ['127.0.0.1', '::1', '192.0.2.9'],
       object,
     ).nodePortAddresses;

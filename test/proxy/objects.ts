@@ -17,10 +17,12 @@ export function service(
     ingress = [],
     labels = {},
     pooled = true,
+    annotations = {},
   }: {
     ingress?: readonly { ip?: string; hostname?: string; ipMode?: string }[];
     labels?: Record<string, string>;
     pooled?: boolean;
+    annotations?: Record<string, string>;
   } = {},
 ): ServiceObject {
   const [clusterIP] = spec.clusterIPs ?? [];
@@ -29,9 +31,10 @@ export function service(
       name,
       namespace: 'default',
       labels,
-      ...(pooled && ingress.length > 0
-        ? { annotations: { 'fairlead.dev/ip-allocated-from-pool': 'pool' } }
-        : {}),
+      annotations: {
+        ...annotations,
+        ...(pooled && ingress.length > 0 ? { 'fairlead.dev/ip-allocated-from-pool': 'pool' } : {}),
+      },
     },
     spec: { type: 'ClusterIP', ...(clusterIP === undefined ? {} : { clusterIP }), ...spec },
     status: { loadBalancer: { ingress } },
@@ -42,6 +45,7 @@ export interface EndpointText {
   readonly address: string;
   /** Node that it runs on. */
   readonly node?: string;
+  readonly zone?: string;
   readonly ready?: boolean;
   readonly serving?: boolean;
   readonly terminating?: boolean;
@@ -58,15 +62,18 @@ export function slice(
   return {
     metadata: { name: `${of}-slice`, namespace: 'default', labels: { 'kubernetes.io/service-name': of } },
     addressType: endpoints[0]?.address.includes(':') ? 'IPv6' : 'IPv4',
-    endpoints: endpoints.map(({ address, node = 'node', forZones = [], forNodes = [], ...conditions }) => ({
-      addresses: [address],
-      nodeName: node,
-      conditions,
-      hints: {
-        forZones: forZones.map((name) => ({ name })),
-        forNodes: forNodes.map((name) => ({ name })),
-      },
-    })),
+    endpoints: endpoints.map(
+      ({ address, node = 'node', zone, forZones = [], forNodes = [], ...conditions }) => ({
+        addresses: [address],
+        nodeName: node,
+        ...(zone === undefined ? {} : { zone }),
+        conditions,
+        hints: {
+          forZones: forZones.map((name) => ({ name })),
+          forNodes: forNodes.map((name) => ({ name })),
+        },
+      }),
+    ),
     ports,
   };
 }

@@ -6,8 +6,11 @@ import { parsePrefix, type Range } from '../../src/net/range.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { HealthChecks } from '../../src/proxy/health-checks.ts';
 import { removeKubeProxyRules } from '../../src/proxy/kube-proxy-rules.ts';
+import { LocalhostNodePorts } from '../../src/proxy/localhost-node-ports.ts';
 import { proxyMetrics } from '../../src/proxy/metrics.ts';
 import { nodeView } from '../../src/proxy/node.ts';
+import { DEFAULT_RULES } from '../../src/proxy/rules.ts';
+import { serviceMetrics } from '../../src/proxy/service-metrics.ts';
 import { ServiceProxy } from '../../src/proxy/service-proxy.ts';
 import type { OpenNetlinkSocket } from '../../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../../src/sockets/open-netlink-socket.ts';
@@ -53,6 +56,7 @@ export interface NodeText {
 
 const log = createLogger({ component: 'proxy', level: 'silent' });
 const refusals: string[] = [];
+const complaints: (readonly string[])[] = [];
 /** Changes that others made, and whether they are put right at once, as the agent does. */
 let foreign = 0;
 let repairing = false;
@@ -75,14 +79,25 @@ const proxy = new ServiceProxy({
     healthy: () => true,
     onRefused: (key) => refusals.push(key),
   }),
+  onComplaints: (key, said) => complaints.push([key, ...said]),
   onForeignChange() {
     foreign++;
     if (repairing) sync().catch(() => {}); // a test sees that it was not done
   },
-  podInterface: podInterface
-    ? { name: podInterface.replace('*', ''), prefix: podInterface.endsWith('*') }
+  localhost: process.env.LOCALHOST
+    ? new LocalhostNodePorts({ clock: systemClock, random: Math.random, log })
     : undefined,
+  resetStaleTcp: process.env.RESET_STALE_TCP !== undefined,
+  rules: {
+    ...DEFAULT_RULES,
+    ...(process.env.RULES ? JSON.parse(process.env.RULES) : {}), // what a test wrote
+    podInterface: podInterface
+      ? { name: podInterface.replace('*', ''), prefix: podInterface.endsWith('*') }
+      : undefined,
+  },
 });
+
+serviceMetrics(registry, () => proxy.traffic(), log);
 
 function ranges(texts: readonly string[]): Range[] {
   return texts.flatMap((text) => {
@@ -106,7 +121,12 @@ function setNode({
     ? ({ kind: 'interface', pods: { name: podInterface, prefix: false } } as const)
     : ({ kind: 'cluster-cidr', ranges: ranges(podCidrs) } as const);
   proxy.setNode(
-    nodeView(node, [], { detection, masqueradeAll, nodePortAddresses: { primary: true, ranges: [] } }),
+    nodeView(node, [], {
+      detection,
+      masqueradeAll,
+      masqueradeBit: 14,
+      nodePortAddresses: { primary: true, localhost: false, ranges: [] },
+    }),
   );
   proxy.setServiceCidrs(ranges(serviceCidrs));
 }
@@ -130,6 +150,11 @@ answerCalls({
     await sync();
     await proxy.cleanFlows();
   },
+  async deadNodes(...names: readonly string[]) {
+    proxy.setDeadNodes(new Set(names));
+    await sync();
+    await proxy.cleanFlows();
+  },
   serves: (address: string) => proxy.serves(ip(address)),
   poison(bytes: readonly number[]) {
     poison = bytes.length > 0 ? Buffer.from(bytes) : undefined;
@@ -149,7 +174,13 @@ answerCalls({
   async metric(name: string) {
     return (await registry.getSingleMetric(name)?.get())?.values.map(({ value }) => value);
   },
+  /** The figures of a metric with labels. */
+  async figures(name: string) {
+    return (await registry.getSingleMetric(name)?.get())?.values;
+  },
   /** The Services whose health check port could not be served. */
   refusals: () => refusals,
+  /** The Services that asked in vain, and for what. */
+  complaints: () => complaints.splice(0),
   close: () => proxy.close(),
 });

@@ -6,15 +6,14 @@ import { StaleFlows } from '../../src/proxy/stale-flows.ts';
 import { EMPTY_TABLE, serviceTable } from '../../src/proxy/table.ts';
 import { service, slice } from './objects.ts';
 
-const CLIENT = ip('192.0.2.10');
 const NODE = ip('192.0.2.1');
 const CLUSTER = '10.96.0.1';
 
 /** A flow that the client began to `destination`, and that goes to `to`. */
 function flow(destination: string, port: number, to: string, toPort: number): Flow {
   return {
-    original: { source: CLIENT, sourcePort: 5000, destination: ip(destination), destinationPort: port },
-    reply: { source: ip(to), sourcePort: toPort, destination: CLIENT, destinationPort: 5000 },
+    original: { destination: ip(destination), destinationPort: port },
+    reply: { source: ip(to), sourcePort: toPort },
   };
 }
 
@@ -34,7 +33,7 @@ function table(pods: readonly string[], protocol: 'UDP' | 'TCP' = 'UDP', port = 
 }
 
 function noted(...changes: readonly (readonly [ReturnType<typeof table>, ReturnType<typeof table>])[]) {
-  const flows = new StaleFlows();
+  const flows = new StaleFlows('UDP');
   for (const [before, after] of changes) flows.note(before, after);
   return {
     flows,
@@ -84,11 +83,47 @@ describe('stale UDP flows', () => {
     expect(noted([table([A], 'TCP'), table([B], 'TCP')]).flows.families).toEqual([]);
   });
 
-  it('are judged by the last of several changes, and forgotten when they are gone', () => {
+  it('are judged by the last of several changes, and of several records by the later', () => {
     const { flows, isStale } = noted([table([A]), table([])], [table([]), table([A])]);
     expect(isStale(flow(CLUSTER, 53, A, 5353))).toBe(false);
-    flows.clear();
-    expect(flows.families).toEqual([]);
-    expect(isStale(flow(CLUSTER, 53, B, 5353))).toBe(false);
+    flows.add(noted([table([A]), table([B])]).flows);
+    expect(isStale(flow(CLUSTER, 53, A, 5353))).toBe(true);
+    expect(flows.families).toEqual(['IPv4']);
+  });
+});
+
+describe('stale TCP connections', () => {
+  const tcp = (...changes: readonly (readonly [ReturnType<typeof table>, ReturnType<typeof table>])[]) => {
+    const flows = new StaleFlows('TCP');
+    for (const [before, after] of changes) flows.note(before, after);
+    return flows;
+  };
+  const of = (pods: readonly string[]) => table(pods, 'TCP');
+  const isStale = (flows: StaleFlows, each: Flow) => flows.isStale(each, (address) => address === NODE);
+
+  it('go to an endpoint that no slice has any more', () => {
+    const flows = tcp([of([A, B]), of([B])]);
+    expect(isStale(flows, flow(CLUSTER, 53, A, 5353))).toBe(true);
+    expect(isStale(flows, flow(NODE, 30053, A, 5353))).toBe(true);
+    expect(isStale(flows, flow(CLUSTER, 53, B, 5353))).toBe(false);
+    expect(isStale(tcp([of([A]), EMPTY_TABLE]), flow(CLUSTER, 53, A, 5353))).toBe(true);
+  });
+
+  it('are not those to an endpoint that is there and takes nothing new', () => {
+    const draining = { address: A, ready: false, serving: false, terminating: true };
+    const after = serviceTable(
+      service('dns', { clusterIPs: [CLUSTER], ports: [{ port: 53, protocol: 'TCP' }] }),
+      [slice('dns', [draining, { address: B }], [{ port: 5353, protocol: 'TCP' }])],
+      { node: 'node', zone: undefined },
+    );
+    const flows = tcp([of([A, B, '10.244.0.3']), after]);
+    expect(isStale(flows, flow(CLUSTER, 53, '10.244.0.3', 5353))).toBe(true);
+    expect(isStale(flows, flow(CLUSTER, 53, A, 5353))).toBe(false);
+  });
+
+  it('are not looked for where no endpoint went', () => {
+    expect(tcp([of([A]), of([A, B])]).families).toEqual([]);
+    expect(tcp([EMPTY_TABLE, of([A])]).families).toEqual([]);
+    expect(tcp([table([A]), table([B])]).families).toEqual([]);
   });
 });

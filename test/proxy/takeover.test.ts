@@ -1,7 +1,7 @@
 // A proxy that is killed leaves rules that forward, and its successor, of the same version or another, goes on
 // with them without a gap.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TABLES, type TableName, versionChain } from '../../src/proxy/rules.ts';
+import { DEFAULT_RULES, TABLES, type TableName, versionChain } from '../../src/proxy/rules.ts';
 import { inNamespace } from '../sockets/netns.ts';
 import { Child } from './child.ts';
 import type { Question, Reply } from './host-process.ts';
@@ -12,7 +12,7 @@ import { type Objects, service, slice } from './objects.ts';
 const CLUSTER = '10.96.0.1';
 const BALANCED = '198.51.100.1';
 const [FIRST, SECOND] = TABLES;
-const VERSION = versionChain(undefined);
+const VERSION = versionChain(DEFAULT_RULES);
 
 let network: Network;
 let node: string;
