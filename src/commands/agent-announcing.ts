@@ -36,6 +36,8 @@ export interface AnnouncingOptions {
 export interface AnnouncingHalf {
   /** Whether it has done its work once, from whole lists. */
   readonly synced: boolean;
+  /** Nodes that membership calls dead. */
+  readonly deadNodes: ReadonlySet<string>;
   /** Falls silent for what is no longer ours. */
   withdraw(): void;
   /** Answers for what is ours, as far as this node `serves` it. */
@@ -135,6 +137,9 @@ export async function startAnnouncing(
   return {
     get synced() {
       return synced;
+    },
+    get deadNodes() {
+      return leases.dead;
     },
     withdraw() {
       elect();

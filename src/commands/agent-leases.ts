@@ -35,6 +35,7 @@ const SETTLING = 500;
 const PATIENCE = 3_000;
 /** Milliseconds by which a timer may come too early: timers count in whole ones, from when the event loop last looked. */
 const EARLY = 20;
+const NONE: ReadonlySet<string> = new Set();
 /** Milliseconds that a clean stop waits for others to ask for what this node has. */
 const HANDOVER = 700;
 
@@ -82,6 +83,12 @@ export class Leases implements Membership {
     return !this.#byLease() || this.#thread?.states.get(node) === 'alive';
   }
 
+  /** Nodes that a majority of the voters has not heard for a while, and that did not say that they would stop. */
+  get dead(): ReadonlySet<string> {
+    if (!this.#byLease() || !this.#hadQuorum || !this.#thread) return NONE;
+    return new Set([...this.#thread.states].flatMap(([node, state]) => (state === 'dead' ? [node] : [])));
+  }
+
   /** Whether this node has the address by a lease now. */
   has(address: Ip): boolean {
     return this.#byLease() && (this.#thread?.holds(address) ?? false);
@@ -106,9 +113,9 @@ export class Leases implements Membership {
     const { nodeName } = this.#options;
     if (!thread || !this.#byLease()) return;
     const left = new Set(held);
+    this.#leaving = true;
+    thread.leave(); // even with nothing to give: a node whose agent stops is not dead
     if ([...thread.states].some(([node, state]) => node !== nodeName && state === 'alive') && left.size > 0) {
-      this.#leaving = true;
-      thread.leave();
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onContended = () => {
         for (const address of thread.contended) if (left.delete(address)) release(address);

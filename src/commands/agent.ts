@@ -165,6 +165,7 @@ async function runAgent(
     try {
       // Silence first, then rules, then answers: an address is never answered for without its rules.
       announcing?.withdraw();
+      if (announcing) forwarding?.skipNodes(announcing.deadNodes);
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
       forwarding?.cleanFlows();

@@ -8,7 +8,10 @@ export interface Change {
   readonly wants: boolean;
 }
 
-/** What a voter thinks of a node: `leaving` says that it is about to stop, and still answers for what nobody else asks for. */
+/**
+ * What a voter thinks of a node: `leaving` says that its agent is about to stop, and still answers for what nobody
+ * else asks for; or that it has stopped, and the node lives on as far as anybody knows.
+ */
 export const NODE_STATES = ['alive', 'leaving', 'dead'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 

@@ -1,6 +1,6 @@
 // The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CONFIG_MAPS, ENDPOINT_SLICES, SECRETS } from '../../src/kube/resources.ts';
+import { CONFIG_MAPS, ENDPOINT_SLICES, NODES, SECRETS } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
@@ -295,6 +295,56 @@ describe('an agent that is killed', () => {
     await lab.leases(owner);
     expect((await lab.ownerOf(web[0])).name).toBe(other.name);
     expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
+  });
+});
+
+describe('pods on a node', () => {
+  /** Resolves when 20 requests in a row came to pods of other nodes. */
+  const passedOver = (name: string) =>
+    until(
+      async () => {
+        const nodes = new Set<string>();
+        for (let i = 0; i < 20; i++) nodes.add((await lab.answer(lab.client, { host: web[0] })).node);
+        return nodes;
+      },
+      (nodes) => !nodes.has(name),
+    );
+  const isReady = async (name: string) => {
+    const { status } = await lab.cluster.api.get(NODES, { name });
+    return status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+  };
+  const reached = (name: string) =>
+    until(
+      () => lab.answer(lab.client, { host: web[0] }),
+      ({ node }) => node === name,
+    );
+
+  it('whose agent is dead get nothing new, long before the API server knows; with it they are back', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const node = lab.cluster.plan.nodes.find(({ name }) => name !== owner.name) ?? owner;
+    await reached(node.name);
+    await lab.cluster.agents.get(node.name)?.stop('SIGKILL');
+    await passedOver(node.name);
+    expect(await isReady(node.name)).toBe('True'); // so that nothing but membership can have told
+    await lab.cluster.startAgent(node);
+    await lab.leases(node);
+    await reached(node.name);
+  });
+
+  it('whose agent was asked to stop serve on', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const node = lab.cluster.plan.nodes.find(({ name }) => name !== owner.name) ?? owner;
+    await lab.cluster.agents.get(node.name)?.stop('SIGTERM');
+    const probe = await lab.cluster.requesterIn(owner.name);
+    const figures = http({ host: '127.0.0.1', port: 10_249, path: '/metrics' });
+    const said = '\nfairlead_membership_nodes{state="leaving"} 1\n';
+    await until(
+      () => probe.ask(figures),
+      (reply) => reply.kind === 'answered' && reply.text.includes(said),
+    );
+    await reached(node.name);
+    await lab.cluster.startAgent(node);
+    await lab.leases(node);
   });
 });
 
