@@ -44,6 +44,7 @@ async function announce(addresses: number): Promise<void> {
     excluded: /^lo$/,
     onConflict: 'keep',
     tellConflict: () => {},
+    onInterfaces: () => {},
   });
   await watchInterfaces({
     open: openNetlinkSocket,

@@ -41,6 +41,8 @@ export interface AnnouncerOptions {
   readonly onConflict: ConflictPolicy;
   /** Another host has this address, too; or has no more. */
   readonly tellConflict: (address: Ip, conflict: Conflict | undefined) => void;
+  /** What `interfacesOf` says has changed. */
+  readonly onInterfaces: () => void;
 }
 
 export class Announcer {
@@ -169,6 +171,13 @@ export class Announcer {
     }
   }
 
+  /** The open interfaces that the address is on. */
+  interfacesOf(address: Ip): string[] {
+    const choice = this.#addresses.get(address);
+    if (choice === undefined) return [];
+    return [...this.#opened.keys()].filter((name) => allows(choice, name)).sort();
+  }
+
   /** Falls silent. */
   close(): void {
     this.#schedule.close();
@@ -254,6 +263,7 @@ export class Announcer {
       for (const [address, choice] of this.#addresses) this.#apply(responder, address, choice);
       const chosen = [...this.#addresses].filter(([, choice]) => allows(choice, each.name));
       this.#spread(chosen.map(([address]) => address));
+      this.#options.onInterfaces();
     } catch (error) {
       this.#complain(each.name, 'cannot announce on an interface', error);
       this.#openLater();
@@ -265,6 +275,7 @@ export class Announcer {
     this.#opened.delete(name);
     opened?.responder.close();
     opened?.uncount();
+    this.#options.onInterfaces();
   }
 
   /** Where a group cannot be joined, the other addresses are answered all the same. */

@@ -53,6 +53,7 @@ async function startNode(namespace: string): Promise<Announcer> {
     excluded: /^$/,
     onConflict: 'withhold',
     tellConflict: (address, conflict) => void conflicts.push([address, conflict?.mac]),
+    onInterfaces: () => {},
   });
   const watch = await watchInterfaces({
     open: openNetlinkSocket,

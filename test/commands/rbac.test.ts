@@ -41,9 +41,14 @@ function followed(command: string): string[] {
   });
 }
 
-it('the agent may read what it follows, and write events alone', () => {
+it('the agent may read what it follows, and write events and announcements alone', () => {
   expect(followed('agent').length).toBeGreaterThan(0);
-  expect(granted('agent.yaml')).toEqual([...followed('agent'), 'create events.k8s.io/events'].toSorted());
+  const writes = [
+    'create events.k8s.io/events',
+    'create fairlead.dev/announcements',
+    'patch fairlead.dev/announcements',
+  ];
+  expect(granted('agent.yaml')).toEqual([...followed('agent'), ...writes].toSorted());
 });
 
 it('the controller may read what it follows, and write status, events, its lease and membership alone', () => {
@@ -51,6 +56,7 @@ it('the controller may read what it follows, and write status, events, its lease
     'create /configmaps',
     'create /secrets',
     'create events.k8s.io/events',
+    'delete fairlead.dev/announcements',
     'patch /configmaps',
     'patch /services/status',
     'patch fairlead.dev/addressreservations/status',

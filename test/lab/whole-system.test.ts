@@ -4,12 +4,18 @@ import { CONFIG_MAPS, ENDPOINT_SLICES, NODES, SECRETS } from '../../src/kube/res
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
-import type { Ipv4 } from '../../src/net/address.ts';
+import { type Ipv4, ip } from '../../src/net/address.ts';
+import type { AnnouncementObject } from '../../src/status/announcement.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
 import { http, RunningLab, startTraffic, until } from './running-lab.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
+
+/** `type status` of each condition. */
+function told({ status }: AnnouncementObject): string[] {
+  return status.conditions.map(({ type, status: is }) => `${type} ${is}`);
+}
 
 let lab: RunningLab;
 let web: [ipv4: Ipv4, ipv6: string];
@@ -161,6 +167,10 @@ describe('an address that a host outside the cluster has', () => {
       'Warning AddressConflict',
       'Warning AddressConflict',
     ]);
+    for (const address of addresses) {
+      const taken = await lab.announcement(ip(address), (each) => told(each).includes('Conflict True'));
+      expect(told(taken)).toEqual(['Announced False', 'Conflict True']);
+    }
     inNamespace(name, change('del').join(' && '));
     expect((await lab.objects.eventsOn('taken', 5)).slice(3)).toEqual([
       'Normal AddressConflictEnded',
@@ -170,7 +180,80 @@ describe('an address that a host outside the cluster has', () => {
       () => lab.client.ask(http({ host: addresses[0] ?? '' })),
       ({ kind }) => kind === 'answered',
     );
+    for (const address of addresses) {
+      const ours = await lab.announcement(ip(address), (each) => told(each).includes('Conflict False'));
+      expect(told(ours)).toEqual(['Announced True', 'Conflict False']);
+    }
     await lab.objects.deleteService('taken');
+  });
+});
+
+describe('the announcement of an address', () => {
+  it('names the node that answers, where, why, and who would follow; it goes with the address', async () => {
+    const [ipv4, ipv6] = await lab.createWeb('told');
+    const owner = await lab.ownerOf(ipv4);
+    const { status } = await lab.announcement(ipv4, (each) => each.status.node === owner.name);
+    expect(status).toMatchObject({
+      address: ipv4,
+      services: ['default/told'],
+      pool: 'lan',
+      interfaces: [LAN_INTERFACE],
+      reason: 'it ranks first for this address',
+    });
+    const others = lab.cluster.plan.nodes.filter(({ name }) => name !== owner.name);
+    expect(status.standbys.map(({ node }) => node).toSorted()).toEqual(others.map(({ name }) => name));
+    const six = await lab.announcement(ip(ipv6), (each) => each.status.node !== undefined);
+    expect(told(six)).toEqual(['Announced True', 'Conflict False']);
+    await lab.objects.deleteService('told');
+    await Promise.all([ipv4, ip(ipv6)].map((each) => lab.noAnnouncement(each)));
+  });
+
+  it('follows the address to another node, and is left alone while nothing changes', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const before = await lab.announcement(web[0], (each) => each.status.node === owner.name);
+    await lab.cluster.agents.get(owner.name)?.stop('SIGKILL');
+    await lab.otherOwner(web[0], owner);
+    await until(
+      async () => [(await lab.announcement(web[0], () => true)).status.node, (await lab.ownerOf(web[0])).name],
+      ([said, answers]) => said === answers && said !== owner.name,
+    );
+    await lab.cluster.startAgent(owner);
+    await lab.leases(owner);
+    // Who might follow is told as well, and then nothing more, whatever happens to other addresses.
+    const { metadata } = await lab.announcement(web[0], (each) =>
+      each.status.standbys.some(({ node }) => node === owner.name),
+    );
+    expect(metadata.uid).toBe(before.metadata.uid);
+    const version = async () => (await lab.announcement(web[0], () => true)).metadata.resourceVersion;
+    await until(
+      async () => {
+        const first = await version();
+        await lab.createWeb('elsewhere');
+        await lab.objects.deleteService('elsewhere');
+        return [first, await version()];
+      },
+      ([first, last]) => first === last,
+    );
+  });
+
+  it('says why where no node may announce it', async () => {
+    await lab.objects.createPool('nowhere', ['192.0.2.151']);
+    await lab.objects.createAdvertisement('nowhere', {
+      ipAddressPools: ['nowhere'],
+      nodeSelectors: [{ matchLabels: { 'kubernetes.io/hostname': 'nobody' } }],
+    });
+    const annotations = { 'fairlead.dev/address-pool': 'nowhere' };
+    await lab.objects.createService('nowhere', { selector: { app: 'web' } }, annotations);
+    const { status } = await lab.announcement(ip('192.0.2.151'), () => true);
+    expect(status.node).toBe(undefined);
+    expect(status.excluded).toEqual(
+      ['node-1', 'node-2', 'node-3'].map((node) => ({
+        node,
+        reason: 'no advertisement of the pool selects the node',
+      })),
+    );
+    await lab.objects.deleteService('nowhere');
+    await lab.objects.deletePool('nowhere');
   });
 });
 
