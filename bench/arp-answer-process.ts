@@ -45,6 +45,7 @@ async function announce(addresses: number): Promise<void> {
     onConflict: 'keep',
     tellConflict: () => {},
     onInterfaces: () => {},
+    onAnswered: () => {},
   });
   await watchInterfaces({
     open: openNetlinkSocket,

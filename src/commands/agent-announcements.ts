@@ -3,6 +3,7 @@ import type { Conflict } from '../arp/address-checks.ts';
 import type { AnnouncedAddress } from '../arp/announced-addresses.ts';
 import { HAD_IT } from '../arp/election.ts';
 import type { Elections } from '../arp/ownership.ts';
+import type { WireVerdict } from '../arp/wire-checks.ts';
 import { systemClock } from '../clock/clock.ts';
 import { tellingDenials } from '../kube/denials.ts';
 import type { Ip } from '../net/address.ts';
@@ -27,6 +28,7 @@ export class Announcements {
   /** Why each of our addresses came to us: from before it was ours. */
   readonly #reasons = new Map<Ip, string>();
   readonly #conflicts = new Map<Ip, Conflict>();
+  readonly #verdicts = new Map<Ip, WireVerdict>();
 
   constructor({ api, log }: Process, sources: AnnouncementSources) {
     this.#sources = sources;
@@ -37,6 +39,10 @@ export class Announcements {
       log,
       speaksFor: ({ address, node }) => (node === undefined ? speaksForNobodys() : holds(address)),
     });
+  }
+
+  setVerdict(address: Ip, verdict: WireVerdict): void {
+    this.#verdicts.set(address, verdict);
   }
 
   setConflict(address: Ip, conflict: Conflict | undefined): void {
@@ -57,6 +63,7 @@ export class Announcements {
     for (const [address, { reason }] of own)
       if (reason !== HAD_IT || !this.#reasons.has(address)) this.#reasons.set(address, reason);
     for (const address of this.#since.keys()) if (!now.has(address)) this.#since.delete(address);
+    for (const address of this.#verdicts.keys()) if (!now.has(address)) this.#verdicts.delete(address);
     const say = (address: Ip, elections: Elections['own'], more: Pick<Announced, 'node' | 'since'>) => {
       const election = elections.get(address);
       const known = wanted.get(address);
@@ -72,6 +79,7 @@ export class Announcements {
         losers,
         conflict: this.#conflicts.get(address),
         keeps,
+        verdict: this.#verdicts.get(address),
         ...more,
       });
     };

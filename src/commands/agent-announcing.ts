@@ -10,6 +10,7 @@ import { LocalEndpoints } from '../arp/local-endpoints.ts';
 import { arpMetrics } from '../arp/metrics.ts';
 import { NewAddresses } from '../arp/new-addresses.ts';
 import { candidateNodes, type Elections, elections, interfacesOf } from '../arp/ownership.ts';
+import { WireChecks } from '../arp/wire-checks.ts';
 import { systemClock } from '../clock/clock.ts';
 import type { KubeObject, NodeObject, ServiceObject } from '../kube/objects.ts';
 import { ENDPOINT_SLICES, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
@@ -20,14 +21,17 @@ import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { Announcements } from './agent-announcements.ts';
-import { conflictTeller } from './agent-conflicts.ts';
+import { conflictTeller, unseenTeller } from './agent-conflicts.ts';
 import { Leases, type WithoutQuorum } from './agent-leases.ts';
+import { followExcluded } from './excluded-interfaces.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface AnnouncingOptions {
   readonly nodeName: string;
   readonly classes: ServiceClasses;
   readonly excludeInterfaces: RegExp;
+  /** What was read for it, if anything, and is followed. */
+  readonly excludeInterfacesFile?: string;
   readonly onConflict: ConflictPolicy;
   readonly avoidCordoned: boolean;
   readonly membershipNamespace: string;
@@ -71,7 +75,13 @@ export async function startAnnouncing(
     ...options,
     onChange: onInput,
     onRenewed: () => announcer.renew(),
+    async onLook(address) {
+      const macs = await announcer.lookUp(address);
+      return { near: macs !== undefined, macs: macs ?? [] };
+    },
   });
+  const metrics = arpMetrics(agent.registry);
+  const { excludeInterfacesFile: file } = options;
   const tellConflict = conflictTeller(agent, services, options);
   const announcements = new Announcements(agent, {
     nodeName: options.nodeName,
@@ -91,7 +101,7 @@ export async function startAnnouncing(
     clock: systemClock,
     random: Math.random,
     log,
-    metrics: arpMetrics(agent.registry),
+    metrics,
     right: leases.right,
     excluded: options.excludeInterfaces,
     onConflict: options.onConflict,
@@ -101,6 +111,22 @@ export async function startAnnouncing(
       onChange();
     },
     onInterfaces: onChange,
+    onAnswered: (address, answers) => (answers ? wire.begin(address) : wire.end(address)),
+  });
+  const unfollow =
+    file === undefined ? undefined : followExcluded(file, log, (excluded) => announcer.setExcluded(excluded));
+  const tellUnseen = unseenTeller(agent, services, options.nodeName);
+  const wire = new WireChecks({
+    clock: systemClock,
+    look: (address) => leases.look(address),
+    ours: () => announcer.macs(),
+    announce: (address) => announcer.announceAgain(address),
+    onVerdict(address, verdict, before) {
+      metrics.wireChecks.inc({ result: verdict });
+      announcements.setVerdict(address, verdict);
+      tellUnseen(address, verdict, before);
+      onChange();
+    },
   });
   const interfaces = await watchInterfaces({
     open: openNetlinkSocket,
@@ -182,6 +208,8 @@ export async function startAnnouncing(
         const kept = new Map(announced);
         if (kept.delete(address)) tell(kept);
       });
+      unfollow?.();
+      wire.close();
       announcements.close();
       interfaces.close();
       announcer.close();

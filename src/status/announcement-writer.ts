@@ -55,7 +55,8 @@ export class AnnouncementWriter {
       const { address } = announced;
       seen.add(address);
       const core = coreOf(announced);
-      const print = JSON.stringify([core, announced.reason, announced.standbys, [...announced.losers]]);
+      const { reason, standbys, losers, verdict } = announced;
+      const print = JSON.stringify([core, reason, standbys, [...losers], verdict]);
       const before = this.#told.get(address);
       if (before?.print === print) continue;
       this.#told.set(address, { announced, core, print });
@@ -127,7 +128,9 @@ export class AnnouncementWriter {
   }
 }
 
-/** What people wait for. */
-function coreOf({ services, pool, node, since, interfaces, conflict, keeps }: Announced): string {
-  return JSON.stringify([services, pool, node, since, interfaces, conflict, keeps]);
+/** What people wait for: that all is well with it can wait. */
+function coreOf(announced: Announced): string {
+  const { services, pool, node, since, interfaces, conflict, keeps, verdict } = announced;
+  const isWrong = verdict === 'other host' || verdict === 'not seen';
+  return JSON.stringify([services, pool, node, since, interfaces, conflict, keeps, isWrong]);
 }

@@ -22,6 +22,8 @@ export interface Announced {
   readonly conflict: { readonly mac: string; readonly interfaceName: string } | undefined;
   /** Whether it is answered for in a conflict. */
   readonly keeps: boolean;
+  /** What other nodes see of it on the wire; undefined: none has looked yet. */
+  readonly verdict: 'verified' | 'other host' | 'not seen' | 'no witness' | undefined;
 }
 
 interface NodeReason {
@@ -63,7 +65,8 @@ export function announcementOf(
   const may = new Set(standbys);
   const reasons = (nodes: Iterable<string>) =>
     [...nodes].slice(0, MOST_NODES).map((each) => ({ node: each, reason: losers.get(each) ?? '' }));
-  const conditions = [announcedCondition(announced), conflictCondition(announced)].map((each): Condition => {
+  const said = [announcedCondition(announced), conflictCondition(announced), verifiedCondition(announced)];
+  const conditions = said.map((each): Condition => {
     const earlier = before?.status.conditions.find(({ type }) => type === each.type);
     const lastTransitionTime = earlier?.status === each.status ? earlier.lastTransitionTime : seconds(now);
     return { ...each, message: clip(each.message), lastTransitionTime };
@@ -113,6 +116,28 @@ function conflictCondition({ address, conflict }: Announced): Said {
   const { mac, interfaceName } = conflict;
   const message = `${address} is in use by another host, ${mac}, heard on ${interfaceName}. Take the address from that host, or out of the pool`;
   return { type, status: 'True', reason: 'AddressConflict', message };
+}
+
+function verifiedCondition({ address, node, conflict, keeps, verdict }: Announced): Said {
+  const type = 'Verified';
+  if (verdict === undefined || node === undefined || (conflict && !keeps))
+    return { type, status: 'Unknown', reason: 'NotLooked', message: '' };
+  switch (verdict) {
+    case 'verified':
+      return { type, status: 'True', reason: 'Seen', message: `another node sees ${node} answer` };
+    case 'no witness': {
+      const message = 'no other agent that votes is on the link of the address';
+      return { type, status: 'Unknown', reason: 'NoWitness', message };
+    }
+    case 'not seen': {
+      const message = `no other node gets an answer for ${address}: look at what drops frames between the nodes`;
+      return { type, status: 'False', reason: 'NotSeen', message };
+    }
+    case 'other host': {
+      const message = `another node got an answer for ${address} from another host`;
+      return { type, status: 'False', reason: 'AnotherHostAnswers', message };
+    }
+  }
 }
 
 /** As metav1.Time is written. */

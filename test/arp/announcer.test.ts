@@ -95,6 +95,7 @@ function makeAnnouncer(open: OpenPacketSocket, right = ALWAYS, policy: ConflictP
     onConflict: policy,
     tellConflict: (address, conflict) => void conflicts.push([address, conflict?.mac]),
     onInterfaces: () => {},
+    onAnswered: () => {},
   });
   const values = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values ?? [];
   return { announcer, logged, values, conflicts };
@@ -425,6 +426,18 @@ describe('interfaces', () => {
     expect(await answersTo(FOUR, beyond)).toEqual([]);
     announcer.setInterfaces([{ ...ETH0, addresses: [near], carrier: false }, ETH1]);
     expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+  });
+
+  it('that are excluded from now on are left alone, and those that no longer are, announced on', async () => {
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.setInterfaces([ETH0, ETH1]);
+    await give(announcer, everywhere(FOUR));
+    announcer.setExcluded(/^eth0$/);
+    expect(await answersTo(FOUR)).toEqual([]);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+    announcer.setExcluded(/^eth1$/);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    expect(await answersTo(FOUR, beyond)).toEqual([]);
   });
 
   it('that appear are announced on with all that is there, groups included', async () => {

@@ -22,6 +22,7 @@ function announced(address: Ip, changes: Partial<Announced> = {}): Announced {
     losers: new Map(),
     conflict: undefined,
     keeps: false,
+    verdict: undefined,
     ...changes,
   };
 }
@@ -81,6 +82,17 @@ describe('what is told', () => {
     writer.tell([announced(A, { losers: new Map([['b', 'it is cordoned']]) })]); // as it is written already
     await clock.advance(3_000);
     expect(await settled()).toEqual([]);
+  });
+
+  it('of what other nodes see is written at once where it is wrong, and with the rest where it is well', async () => {
+    writer.tell([announced(A)]);
+    await settled();
+    writer.tell([announced(A, { verdict: 'verified' })]);
+    expect(await settled()).toEqual([]);
+    await clock.advance(3_000);
+    expect(await settled()).toEqual([A]);
+    writer.tell([announced(A, { verdict: 'not seen' })]);
+    expect(await settled()).toEqual([A]);
   });
 
   it('is not written by a node that has lost the address by the time of the write', async () => {

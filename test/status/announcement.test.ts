@@ -19,6 +19,7 @@ const WEB: Announced = {
   ]),
   conflict: undefined,
   keeps: false,
+  verdict: undefined,
 };
 const NOW = new Date('2026-01-02T03:04:06.789Z');
 const LATER = new Date('2026-01-02T03:05:00Z');
@@ -75,12 +76,24 @@ describe('an announcement', () => {
 
   it('says in conditions whether it is announced, and whether another host has the address', () => {
     const conflict = { mac: '02:00:00:00:00:99', interfaceName: 'eth0' };
-    expect(said({})).toEqual(['Announced True Announced', 'Conflict False NoConflict']);
-    expect(said({ conflict })).toEqual(['Announced False AddressConflict', 'Conflict True AddressConflict']);
-    expect(said({ conflict, keeps: true })).toEqual([
+    expect(said({})).toEqual([
+      'Announced True Announced',
+      'Conflict False NoConflict',
+      'Verified Unknown NotLooked',
+    ]);
+    expect(said({ conflict, verdict: 'verified' })).toEqual([
+      'Announced False AddressConflict',
+      'Conflict True AddressConflict',
+      'Verified Unknown NotLooked',
+    ]);
+    expect(said({ conflict, keeps: true, verdict: 'other host' })).toEqual([
       'Announced True Announced',
       'Conflict True AddressConflict',
+      'Verified False AnotherHostAnswers',
     ]);
+    expect(said({ verdict: 'verified' })).toContain('Verified True Seen');
+    expect(said({ verdict: 'not seen' })).toContain('Verified False NotSeen');
+    expect(said({ verdict: 'no witness' })).toContain('Verified Unknown NoWitness');
     expect(said({ interfaces: [] })).toContain('Announced False NoInterface');
     expect(said({ node: undefined })).toContain('Announced False NoEligibleNode');
     const { conditions } = announcementOf({ ...WEB, conflict }, undefined, NOW).status;
@@ -96,8 +109,8 @@ describe('an announcement', () => {
         ({ lastTransitionTime }) => lastTransitionTime,
       );
     const [now, later] = ['2026-01-02T03:04:06Z', '2026-01-02T03:05:00Z'];
-    expect(times({ interfaces: ['eth1'] })).toEqual([now, now]);
-    expect(times({ interfaces: [] })).toEqual([later, now]);
+    expect(times({ interfaces: ['eth1'] })).toEqual([now, now, now]);
+    expect(times({ interfaces: [] })).toEqual([later, now, now]);
   });
 
   it('names no more than a hundred nodes of each sort', () => {
