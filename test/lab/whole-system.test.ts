@@ -9,6 +9,7 @@ import { type Ipv4, ip } from '../../src/net/address.ts';
 import type { AnnouncementObject } from '../../src/status/announcement.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
+import { Questions, scheduleOf, suffer } from './fault-schedules.ts';
 import { http, RunningLab, startTraffic, until } from './running-lab.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
@@ -502,6 +503,35 @@ describe('the owner of an address that goes off the LAN', () => {
     expect((await lab.ownerOf(web[0])).name).toBe(other.name);
     expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
   });
+});
+
+describe('under random faults', () => {
+  const runs = Number(process.env.FAIRLEAD_FAULTS ?? 8);
+  const first = Number(process.env.FAIRLEAD_FAULTS_SEED ?? 1);
+  /** Milliseconds for one schedule; only a fault that nothing recovers from takes so long. */
+  const EACH = 60_000;
+
+  it(
+    `no question for an address is answered by two nodes, in ${runs} schedules from seed ${first} on`,
+    async () => {
+      const { nodes, client } = lab.cluster.plan;
+      let answered = 0;
+      for (let seed = first; seed < first + runs; seed++) {
+        const schedule = scheduleOf(seed, nodes.length);
+        const questions = new Questions(client, [web[0], ip(web[1])]);
+        await suffer(lab, schedule);
+        for (const node of nodes) await lab.leases(node);
+        await lab.ownerOf(web[0]);
+        questions.close();
+        answered += questions.answered;
+        expect(questions.answeredTwice, `FAIRLEAD_FAULTS_SEED=${seed}: ${JSON.stringify(schedule)}`).toEqual(
+          [],
+        );
+      }
+      expect(answered).toBeGreaterThan(runs * 50);
+    },
+    runs * EACH,
+  );
 });
 
 describe('agents', () => {
