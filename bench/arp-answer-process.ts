@@ -44,6 +44,8 @@ async function announce(addresses: number): Promise<void> {
     excluded: /^lo$/,
     onConflict: 'keep',
     tellConflict: () => {},
+    onInterfaces: () => {},
+    onAnswered: () => {},
   });
   await watchInterfaces({
     open: openNetlinkSocket,

@@ -17,6 +17,8 @@ export interface AnnouncedPool {
 export interface AnnouncedAddress {
   readonly address: Ip;
   readonly pool: AnnouncedPool;
+  /** namespace/name of every Service that has it. */
+  readonly services: readonly string[];
   /** Labels of every Service that has it; several share it. */
   readonly serviceLabels: readonly Readonly<Record<string, string>>[];
   /** The nodes that its traffic may come to: where every Service that has it has externalTrafficPolicy Local. */
@@ -38,10 +40,11 @@ export function announcedAddresses(
       if (!pool) continue;
       const known = announced.get(address);
       const serviceLabels = [...(known?.serviceLabels ?? []), service.metadata.labels ?? {}];
+      const names = [...(known?.services ?? []), keyOf(service)];
       const isLocal = service.spec.externalTrafficPolicy === 'Local';
       const nodes = isLocal ? endpointNodes(keyOf(service)) : undefined;
       const onlyNodes = known && nodes ? known.onlyNodes && new Set([...known.onlyNodes, ...nodes]) : nodes;
-      announced.set(address, { address, pool, serviceLabels, onlyNodes });
+      announced.set(address, { address, pool, services: names, serviceLabels, onlyNodes });
     }
   }
   return announced;

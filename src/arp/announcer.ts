@@ -1,13 +1,20 @@
 // Announces exactly the addresses that it is told to, on every interface that is fit, and nothing else.
 import type { Clock, Random, Timer } from '../clock/clock.ts';
 import { familyOf, type Ip } from '../net/address.ts';
+import type { Mac } from '../net/mac.ts';
 import type { NetworkInterface } from '../netlink/rtnetlink.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { OpenAnsweringSocket, Refusal } from '../sockets/answering-socket.ts';
 import { AddressChecks, type Conflict, type ConflictPolicy } from './address-checks.ts';
 import { AnnouncementSchedule } from './announcement-schedule.ts';
 import type { InterfaceChoice } from './election.ts';
-import { closestInterfaces, type EligibleInterface, eligibleInterfaces } from './eligible-interfaces.ts';
+import {
+  closestInterfaces,
+  type EligibleInterface,
+  eligibleInterfaces,
+  ownAddressNear,
+} from './eligible-interfaces.ts';
+import { LinkLookups } from './link-lookup.ts';
 import type { ArpMetrics } from './metrics.ts';
 import { type Claim, Responder } from './responder.ts';
 
@@ -35,12 +42,16 @@ export interface AnnouncerOptions {
   readonly log: Logger;
   readonly metrics: ArpMetrics;
   readonly right: RightToAnswer;
-  /** Names of interfaces that are never used. */
+  /** Names of interfaces that are never used, until `setExcluded` says otherwise. */
   readonly excluded: RegExp;
   /** What to do about an address that another host has, too. */
   readonly onConflict: ConflictPolicy;
   /** Another host has this address, too; or has no more. */
   readonly tellConflict: (address: Ip, conflict: Conflict | undefined) => void;
+  /** What `interfacesOf` says has changed. */
+  readonly onInterfaces: () => void;
+  /** It is answered for from now on, or no more. */
+  readonly onAnswered: (address: Ip, answers: boolean) => void;
 }
 
 export class Announcer {
@@ -58,13 +69,18 @@ export class Announcer {
   /** Since when each waits to be answered for. */
   readonly #waiting = new Map<Ip, { readonly since: number; readonly use: 'first' | 'again' }>();
   #eligible: ReadonlyMap<string, EligibleInterface> = new Map();
+  #interfaces: readonly NetworkInterface[] = [];
+  #excluded: RegExp;
+  readonly #lookups: LinkLookups;
   #retry: Timer | undefined;
   /** What was last said of each interface that has a problem: a retry that fails alike says nothing. */
   readonly #problems = new Map<string, string>();
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
+    this.#excluded = options.excluded;
     const { clock, random } = options;
+    this.#lookups = new LinkLookups(clock);
     this.#schedule = new AnnouncementSchedule({
       clock,
       random,
@@ -83,7 +99,8 @@ export class Announcer {
 
   /** Takes the interfaces as they are now: opens, closes, and announces anew where one is new or has another MAC. */
   setInterfaces(interfaces: readonly NetworkInterface[]): void {
-    const eligible = eligibleInterfaces(interfaces, this.#options.excluded);
+    const eligible = eligibleInterfaces(interfaces, this.#excluded);
+    this.#interfaces = interfaces;
     this.#eligible = new Map(eligible.map((each) => [each.name, each]));
     this.#closest.clear();
     for (const [name, { responder }] of this.#opened) {
@@ -94,6 +111,12 @@ export class Announcer {
     }
     this.reconcile(this.#given);
     this.#open();
+  }
+
+  /** From now on no interface of such a name is announced on, and every other one may be. */
+  setExcluded(excluded: RegExp): void {
+    this.#excluded = excluded;
+    this.setInterfaces(this.#interfaces);
   }
 
   /**
@@ -118,6 +141,7 @@ export class Announcer {
       this.#closest.delete(address);
       this.#schedule.stop(address);
       this.#checks.end(address);
+      this.#options.onAnswered(address, false);
       for (const { responder } of this.#opened.values()) {
         responder.forget(address);
         if (allows(choice, responder.interface.name)) responder.leave(address);
@@ -163,10 +187,47 @@ export class Announcer {
       const until = this.#right(address);
       if (before === undefined || until === before) continue;
       this.#rights.set(address, until);
-      if (until <= now) this.#checks.end(address);
-      else if (before <= now) this.#begin(address, false);
+      if (until <= now) {
+        this.#checks.end(address);
+        this.#options.onAnswered(address, false);
+      } else if (before <= now) this.#begin(address, false);
       this.#tell(address);
     }
+  }
+
+  /** The open interfaces that the address is on. */
+  interfacesOf(address: Ip): string[] {
+    const choice = this.#addresses.get(address);
+    if (choice === undefined) return [];
+    return [...this.#opened.keys()].filter((name) => allows(choice, name)).sort();
+  }
+
+  /** Of the interfaces that are announced on. */
+  macs(): Set<Mac> {
+    return new Set([...this.#eligible.values()].map(({ mac }) => mac));
+  }
+
+  /** Tells the link again that the address is ours, if it is. */
+  announceAgain(address: Ip): void {
+    if (this.#checks.mayAnswer(address) === 'yes') this.#schedule.start([address]);
+  }
+
+  /** The MACs of other hosts that answer for the address; undefined where no link of ours is near, or it is our own. */
+  async lookUp(address: Ip): Promise<Mac[] | undefined> {
+    if (this.#addresses.has(address)) return undefined;
+    const near = [...this.#opened.values()].flatMap(({ responder }) => {
+      const { name, mac } = responder.interface;
+      const own = this.#interfaces.find((each) => each.name === name)?.addresses ?? [];
+      const ownAddress = ownAddressNear(address, own);
+      if (ownAddress === undefined) return [];
+      responder.answer(address, 0, 'no right to answer'); // so that we hear who answers
+      return [{ responder, ownAddress, mac, send: (frame: Uint8Array) => responder.send(frame) }];
+    });
+    if (near.length === 0) return undefined;
+    const macs = await this.#lookups.lookUp(address, near);
+    if (!this.#addresses.has(address) && !this.#lookups.isUnderWay(address))
+      for (const { responder } of near) responder.forget(address);
+    return macs;
   }
 
   /** Falls silent. */
@@ -188,10 +249,13 @@ export class Announcer {
 
   #onChecked(address: Ip): void {
     this.#tell(address);
+    const { onAnswered } = this.#options;
     if (this.#checks.mayAnswer(address) !== 'yes') {
       this.#schedule.stop(address);
+      onAnswered(address, false);
       return;
     }
+    onAnswered(address, true);
     const waiting = this.#waiting.get(address);
     this.#waiting.delete(address);
     const { clock, metrics } = this.#options;
@@ -254,6 +318,7 @@ export class Announcer {
       for (const [address, choice] of this.#addresses) this.#apply(responder, address, choice);
       const chosen = [...this.#addresses].filter(([, choice]) => allows(choice, each.name));
       this.#spread(chosen.map(([address]) => address));
+      this.#options.onInterfaces();
     } catch (error) {
       this.#complain(each.name, 'cannot announce on an interface', error);
       this.#openLater();
@@ -265,6 +330,7 @@ export class Announcer {
     this.#opened.delete(name);
     opened?.responder.close();
     opened?.uncount();
+    this.#options.onInterfaces();
   }
 
   /** Where a group cannot be joined, the other addresses are answered all the same. */
@@ -313,6 +379,7 @@ export class Announcer {
     const choice = this.#addresses.get(address);
     // Two interfaces of one node may be on one link: each hears the other answer.
     const isOurs = [...this.#eligible.values()].some((each) => each.mac === mac);
+    if (!isOurs) this.#lookups.heard(address, mac);
     if (!choice || !allows(choice, interfaceName) || isOurs) return;
     this.#options.metrics.claims.inc({ protocol: protocolOf(address) });
     this.#checks.claim(address, { mac, interfaceName });

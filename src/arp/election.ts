@@ -18,6 +18,10 @@ export interface Election {
   readonly owner: string | undefined;
   /** On which interfaces the owner announces it. */
   readonly interfaces: InterfaceChoice;
+  /** Why it is the owner, or why there is none. */
+  readonly reason: string;
+  /** Who would follow, first the next one. */
+  readonly standbys: readonly string[];
   /** For every node that is not the owner, why. */
   readonly losers: ReadonlyMap<string, string>;
 }
@@ -28,6 +32,8 @@ interface Standing {
   readonly score: number;
 }
 
+/** Says nothing of why it came to have it. */
+export const HAD_IT = 'it had the address already';
 const NO_ENDPOINT = 'no ready endpoint is on the node (externalTrafficPolicy: Local)';
 
 export function electOwner(
@@ -55,16 +61,19 @@ export function electOwner(
     }))
     .sort((a, b) => b.score - a.score || a.rank - b.rank || (a.node.name < b.node.name ? -1 : 1));
   const [winner, ...rest] = ranked;
-  for (const { node, score } of rest) {
-    const preferred = winner !== undefined && score < winner.score;
-    losers.set(
-      node.name,
-      preferred
-        ? `"${winner.node.name}" is preferred`
-        : `"${winner?.node.name}" ranks before it for this address`,
-    );
-  }
-  return { owner: winner?.node.name, interfaces: winner?.interfaces ?? 'all', losers };
+  const standbys = rest.map(({ node }) => node.name);
+  if (!winner)
+    return { owner: undefined, interfaces: 'all', reason: 'no node may announce it', standbys, losers };
+  const { name } = winner.node;
+  const isSticky = name === incumbent;
+  const ranking = isSticky ? `"${name}" has it already` : `"${name}" ranks before it for this address`;
+  for (const { node, score } of rest)
+    losers.set(node.name, score < winner.score ? `"${name}" is preferred` : ranking);
+  const best = rest[0]?.score;
+  let reason = isSticky ? HAD_IT : 'it ranks first for this address';
+  if (best === undefined) reason = 'no other node may announce it';
+  else if (best < winner.score) reason = `it is preferred, with weight ${winner.score}; the next has ${best}`;
+  return { owner: name, interfaces: winner.interfaces, reason, standbys, losers };
 }
 
 /** What the advertisements that select this node say of it; else why none does. */

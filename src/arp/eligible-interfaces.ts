@@ -36,6 +36,11 @@ export function closestInterfaces(address: Ip, eligible: readonly EligibleInterf
   return near.length === 0 ? 'all' : new Set(near.map(({ name }) => name));
 }
 
+/** The one of these on whose subnet the address is. */
+export function ownAddressNear(address: Ip, own: readonly InterfaceAddress[]): Ip | undefined {
+  return own.find((each) => subnetsOf([each]).some((subnet) => contains(subnet, address)))?.address;
+}
+
 function subnetsOf(addresses: readonly InterfaceAddress[]): Range[] {
   return addresses.flatMap(({ address, prefixLength }) => {
     const family = familyOf(address);

@@ -4,7 +4,7 @@ import type { NodeObject } from '../kube/objects.ts';
 import type { Membership } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
 import type { AnnouncedAddress } from './announced-addresses.ts';
-import { type CandidateNode, electOwner, type InterfaceChoice } from './election.ts';
+import { type CandidateNode, type Election, electOwner, type InterfaceChoice } from './election.ts';
 
 /** Nodes with this label take no traffic from load balancers (kubernetes.io well-known labels). */
 const EXCLUDED_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers';
@@ -31,23 +31,31 @@ function reasonAgainst(
   return avoidCordoned && spec?.unschedulable ? 'the node is cordoned (--avoid-cordoned)' : undefined;
 }
 
-export function ownedAddresses(
+export interface Elections {
+  /** Of the addresses that this node is to announce. */
+  readonly own: ReadonlyMap<Ip, Election>;
+  /** Of those that no node may announce. */
+  readonly nobodys: ReadonlyMap<Ip, Election>;
+}
+
+export function elections(
   announced: Iterable<AnnouncedAddress>,
   advertisements: readonly Advertisement[],
   nodes: readonly CandidateNode[],
   nodeName: string,
   /** What this node has now: it keeps that unless another node is preferred, so that nothing moves back to a node that returns. */
   has: (address: Ip) => boolean = () => false,
-): Map<Ip, InterfaceChoice> {
-  const owned = new Map<Ip, InterfaceChoice>();
+): Elections {
+  const own = new Map<Ip, Election>();
+  const nobodys = new Map<Ip, Election>();
   for (const each of announced) {
-    const { owner, interfaces } = electOwner(
-      each,
-      advertisements,
-      nodes,
-      has(each.address) ? nodeName : undefined,
-    );
-    if (owner === nodeName) owned.set(each.address, interfaces);
+    const election = electOwner(each, advertisements, nodes, has(each.address) ? nodeName : undefined);
+    if (election.owner === nodeName) own.set(each.address, election);
+    else if (election.owner === undefined) nobodys.set(each.address, election);
   }
-  return owned;
+  return { own, nobodys };
+}
+
+export function interfacesOf(own: Elections['own']): Map<Ip, InterfaceChoice> {
+  return new Map(Array.from(own, ([address, { interfaces }]) => [address, interfaces]));
 }

@@ -84,8 +84,13 @@ export class Responder {
   ask(address: Ip): void {
     const { mac } = this.interface;
     const isIpv4 = familyOf(address) === 'IPv4';
+    this.send(isIpv4 ? arpProbe(address as Ipv4, mac) : addressCheck(address as Ipv6, mac)); // by its family
+  }
+
+  /** Sends a frame that speaks for no address. */
+  send(frame: Uint8Array): void {
     try {
-      this.#socket.send(isIpv4 ? arpProbe(address as Ipv4, mac) : addressCheck(address as Ipv6, mac)); // by its family
+      this.#socket.send(frame);
     } catch {
       // ENETDOWN, ENOBUFS: the frame is lost, as frames are.
     }

@@ -3,30 +3,36 @@ import { type Advertisement, readAdvertisement } from '../api/advertisement.ts';
 import { checkPools } from '../api/pool.ts';
 import type { ServiceClasses } from '../api/service.ts';
 import type { ConflictPolicy } from '../arp/address-checks.ts';
-import { type AnnouncedPool, announcedAddresses } from '../arp/announced-addresses.ts';
+import { type AnnouncedAddress, type AnnouncedPool, announcedAddresses } from '../arp/announced-addresses.ts';
 import { Announcer } from '../arp/announcer.ts';
 import type { InterfaceChoice } from '../arp/election.ts';
 import { LocalEndpoints } from '../arp/local-endpoints.ts';
 import { arpMetrics } from '../arp/metrics.ts';
 import { NewAddresses } from '../arp/new-addresses.ts';
-import { candidateNodes, ownedAddresses } from '../arp/ownership.ts';
+import { candidateNodes, type Elections, elections, interfacesOf } from '../arp/ownership.ts';
+import { WireChecks } from '../arp/wire-checks.ts';
 import { systemClock } from '../clock/clock.ts';
 import type { KubeObject, NodeObject, ServiceObject } from '../kube/objects.ts';
 import { ENDPOINT_SLICES, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
 import { onSpecChange } from '../kube/spec-changes.ts';
+import type { Membership } from '../membership/membership.ts';
 import type { Ip } from '../net/address.ts';
 import { watchInterfaces } from '../netlink/rtnetlink-watch.ts';
 import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
-import { conflictTeller } from './agent-conflicts.ts';
+import { Announcements } from './agent-announcements.ts';
+import { conflictTeller, unseenTeller } from './agent-conflicts.ts';
 import { interfaceTeller } from './agent-interfaces.ts';
 import { Leases, type WithoutQuorum } from './agent-leases.ts';
+import { followExcluded } from './excluded-interfaces.ts';
 import type { Followed, Process } from './processes.ts';
 
 export interface AnnouncingOptions {
   readonly nodeName: string;
   readonly classes: ServiceClasses;
   readonly excludeInterfaces: RegExp;
+  /** What was read for it, if anything, and is followed. */
+  readonly excludeInterfacesFile?: string;
   readonly onConflict: ConflictPolicy;
   readonly avoidCordoned: boolean;
   readonly membershipNamespace: string;
@@ -37,6 +43,8 @@ export interface AnnouncingOptions {
 export interface AnnouncingHalf {
   /** Whether it has done its work once, from whole lists. */
   readonly synced: boolean;
+  /** Nodes that membership calls dead. */
+  readonly deadNodes: ReadonlySet<string>;
   /** Falls silent for what is no longer ours. */
   withdraw(): void;
   /** Answers for what is ours, as far as this node `serves` it. */
@@ -68,17 +76,58 @@ export async function startAnnouncing(
     ...options,
     onChange: onInput,
     onRenewed: () => announcer.renew(),
+    async onLook(address) {
+      const macs = await announcer.lookUp(address);
+      return { near: macs !== undefined, macs: macs ?? [] };
+    },
+  });
+  const metrics = arpMetrics(agent.registry);
+  const { excludeInterfacesFile: file } = options;
+  const tellConflict = conflictTeller(agent, services, options);
+  const announcements = new Announcements(agent, {
+    nodeName: options.nodeName,
+    keeps: options.onConflict === 'keep',
+    holds: (address) => announced.has(address) && leases.holds(address),
+    // Any one would do, if it lives and all agree on it.
+    speaksForNobodys: () =>
+      options.nodeName ===
+      firstOf(
+        [...nodes.store.values()].map(({ metadata }) => metadata.name),
+        leases,
+      ),
+    interfacesOf: (address) => announcer.interfacesOf(address),
   });
   const announcer = new Announcer({
     open: openAnsweringSocket,
     clock: systemClock,
     random: Math.random,
     log,
-    metrics: arpMetrics(agent.registry),
+    metrics,
     right: leases.right,
     excluded: options.excludeInterfaces,
     onConflict: options.onConflict,
-    tellConflict: conflictTeller(agent, services, options),
+    tellConflict(address, conflict) {
+      tellConflict(address, conflict);
+      announcements.setConflict(address, conflict);
+      onChange();
+    },
+    onInterfaces: onChange,
+    onAnswered: (address, answers) => (answers ? wire.begin(address) : wire.end(address)),
+  });
+  const unfollow =
+    file === undefined ? undefined : followExcluded(file, log, (excluded) => announcer.setExcluded(excluded));
+  const tellUnseen = unseenTeller(agent, services, options.nodeName);
+  const wire = new WireChecks({
+    clock: systemClock,
+    look: (address) => leases.look(address),
+    ours: () => announcer.macs(),
+    announce: (address) => announcer.announceAgain(address),
+    onVerdict(address, verdict, before) {
+      metrics.wireChecks.inc({ result: verdict });
+      announcements.setVerdict(address, verdict);
+      tellUnseen(address, verdict, before);
+      onChange();
+    },
   });
   const interfacesTold = interfaceTeller(agent, options.nodeName, nodes, advertisements);
   const interfaces = await watchInterfaces({
@@ -110,12 +159,14 @@ export async function startAnnouncing(
   );
 
   const newAddresses = new NewAddresses(systemClock);
+  let wanted: ReadonlyMap<Ip, AnnouncedAddress> = new Map();
+  let elected: Elections = { own: new Map(), nobodys: new Map() };
   let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   const elect = () => {
     if (!stale || !synced || !leases.settled) return;
     stale = false;
-    const wanted = announcedAddresses(
+    wanted = announcedAddresses(
       services.store.values(),
       poolsOf(pools.store.values()),
       options.classes,
@@ -123,13 +174,14 @@ export async function startAnnouncing(
     );
     newAddresses.see(wanted.keys());
     const candidates = candidateNodes(nodes.store.values(), leases, options);
-    owned = ownedAddresses(
+    elected = elections(
       wanted.values(),
       advertisementsOf(advertisements.store.values()),
       candidates,
       options.nodeName,
       (address) => leases.has(address),
     );
+    owned = interfacesOf(elected.own);
   };
   const tell = (now: ReadonlyMap<Ip, InterfaceChoice>) => {
     for (const address of announced.keys()) if (!now.has(address)) log.info({ address }, 'withdrawn');
@@ -141,6 +193,9 @@ export async function startAnnouncing(
     get synced() {
       return synced;
     },
+    get deadNodes() {
+      return leases.dead;
+    },
     withdraw() {
       elect();
       const kept = [...announced].filter(([address]) => owned.has(address) && leases.holds(address));
@@ -151,18 +206,27 @@ export async function startAnnouncing(
       // Silence first: what is not claimed any more, another node may have at once.
       tell(new Map(served.filter(([address]) => leases.holds(address))));
       leases.want(new Set(served.map(([address]) => address)));
+      announcements.tell(announced.keys(), elected, wanted);
     },
     async close() {
       await leases.handOver(new Set(announced.keys()), (address) => {
         const kept = new Map(announced);
         if (kept.delete(address)) tell(kept);
       });
+      unfollow?.();
+      wire.close();
+      announcements.close();
       interfaces.close();
       interfacesTold.close();
       announcer.close();
       await leases.close();
     },
   };
+}
+
+/** The first by name of those that live. */
+function firstOf(names: readonly string[], membership: Membership): string | undefined {
+  return names.filter((name) => membership.isAlive(name)).sort()[0];
 }
 
 /** Pools that are set aside are there by name: who has an address from them keeps it, and it is announced on. */

@@ -19,6 +19,8 @@ import type { Followed, Process } from './processes.ts';
 export interface ForwardingHalf {
   /** Whether it has done its work once, from whole lists. */
   readonly synced: boolean;
+  /** Endpoints on these nodes get nothing new, from the next `sync` on. */
+  skipNodes(dead: ReadonlySet<string>): void;
   /** Brings the kernel up to date. Rejects where it refuses everything. */
   sync(): Promise<void>;
   /** Begins what may come after everything else, and beside it: flows to endpoints that are gone. */
@@ -116,6 +118,7 @@ export async function startForwarding(
     get synced() {
       return synced;
     },
+    skipNodes: (dead) => proxy.setDeadNodes(dead),
     async sync() {
       if (!listed) return;
       await proxy.sync();

@@ -1,12 +1,14 @@
 // The right to answer: leases among the agents where the controller has published who votes, and else the API
 // server's word alone, so that an agent works without a controller too.
 import type { RightToAnswer } from '../arp/announcer.ts';
+import type { Sight } from '../arp/wire-checks.ts';
 import { systemClock } from '../clock/clock.ts';
 import { only } from '../kube/kube-api.ts';
 import type { NodeObject } from '../kube/objects.ts';
 import { CONFIG_MAPS, SECRETS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
 import { parseKeys } from '../membership/keys.ts';
+import type { Seen } from '../membership/member-host.ts';
 import { type Membership, NodeReadiness } from '../membership/membership.ts';
 import { MembershipThread } from '../membership/membership-thread.ts';
 import { membershipMetrics } from '../membership/metrics.ts';
@@ -27,6 +29,8 @@ export interface LeasesOptions {
   /** Who lives, or what is held, has changed. */
   readonly onChange: () => void;
   readonly onRenewed: () => void;
+  /** Another agent asks what this node sees of an address on its links. */
+  readonly onLook: (address: Ip) => Promise<Seen>;
 }
 
 /** Milliseconds after a quorum is found until the word on who lives is taken for whole: others find it at the same time. */
@@ -35,6 +39,7 @@ const SETTLING = 500;
 const PATIENCE = 3_000;
 /** Milliseconds by which a timer may come too early: timers count in whole ones, from when the event loop last looked. */
 const EARLY = 20;
+const NONE: ReadonlySet<string> = new Set();
 /** Milliseconds that a clean stop waits for others to ask for what this node has. */
 const HANDOVER = 700;
 
@@ -50,6 +55,7 @@ export class Leases implements Membership {
   /** When the quorum came or went. */
   #turnedAt = systemClock.now();
   #leaving = false;
+  #looks = 0;
 
   constructor(agent: Process, nodes: Store<NodeObject>, options: LeasesOptions) {
     this.#agent = agent;
@@ -82,6 +88,12 @@ export class Leases implements Membership {
     return !this.#byLease() || this.#thread?.states.get(node) === 'alive';
   }
 
+  /** Nodes that a majority of the voters has not heard for a while, and that did not say that they would stop. */
+  get dead(): ReadonlySet<string> {
+    if (!this.#byLease() || !this.#hadQuorum || !this.#thread) return NONE;
+    return new Set([...this.#thread.states].flatMap(([node, state]) => (state === 'dead' ? [node] : [])));
+  }
+
   /** Whether this node has the address by a lease now. */
   has(address: Ip): boolean {
     return this.#byLease() && (this.#thread?.holds(address) ?? false);
@@ -90,6 +102,18 @@ export class Leases implements Membership {
   /** Whether this node may answer for the address now. */
   holds(address: Ip): boolean {
     return !this.#byLease() || (this.#thread?.holds(address) ?? false);
+  }
+
+  /** What another agent sees of the address on its links: one of those that vote, each time another. */
+  async look(address: Ip): Promise<Sight> {
+    const thread = this.#thread;
+    const others = (this.#roster?.voters ?? [])
+      .map(({ id }) => id)
+      .filter((id) => id !== this.#options.nodeName && thread?.states.get(id) === 'alive');
+    const witness = others[this.#looks++ % Math.max(1, others.length)];
+    const seen = witness === undefined ? undefined : await thread?.look(witness, address);
+    if (!seen) return { kind: 'no witness' };
+    return seen.near ? { kind: 'seen', macs: seen.macs } : { kind: 'elsewhere' };
   }
 
   /** Claims exactly these. What is not among them must have fallen silent. */
@@ -106,9 +130,9 @@ export class Leases implements Membership {
     const { nodeName } = this.#options;
     if (!thread || !this.#byLease()) return;
     const left = new Set(held);
+    this.#leaving = true;
+    thread.leave(); // even with nothing to give: a node whose agent stops is not dead
     if ([...thread.states].some(([node, state]) => node !== nodeName && state === 'alive') && left.size > 0) {
-      this.#leaving = true;
-      thread.leave();
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onContended = () => {
         for (const address of thread.contended) if (left.delete(address)) release(address);
@@ -163,7 +187,7 @@ export class Leases implements Membership {
       this.#thread.setKeys(keys.value);
       return;
     }
-    const { nodeName, membershipPort, onRenewed } = this.#options;
+    const { nodeName, membershipPort, onRenewed, onLook } = this.#options;
     let said = false;
     this.#thread = new MembershipThread({
       id: nodeName,
@@ -173,6 +197,7 @@ export class Leases implements Membership {
       onChange: () => this.#changed(),
       onRenewed,
       onHeard: () => {},
+      onLook,
       onListening: (port) => log.info({ port }, 'talking to the other agents'),
       onProblem: (error) => {
         if (!said)

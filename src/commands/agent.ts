@@ -16,6 +16,7 @@ import { startForwarding } from './agent-forwarding.ts';
 import type { WithoutQuorum } from './agent-leases.ts';
 import { AgentState } from './agent-state.ts';
 import { addConntrackFlags, type ConntrackFlags, conntrackSettings } from './conntrack-options.ts';
+import { readExcluded } from './excluded-interfaces.ts';
 import { addForwardingFlags, type ForwardingFlags, trafficOptions } from './forwarding-options.ts';
 import { applyKubeProxyConfig, readKubeProxyConfig } from './kube-proxy-config.ts';
 import { addKubeProxyFlags, flagsWithoutEffect } from './kube-proxy-flags.ts';
@@ -39,6 +40,7 @@ interface AgentOptions extends CommonOptions, ForwardingFlags, ConntrackFlags {
   readonly announce: boolean;
   readonly proxy: boolean;
   readonly excludeInterfaces: RegExp;
+  readonly excludeInterfacesFile?: string;
   readonly onConflict: ConflictPolicy;
   readonly avoidCordoned: boolean;
   readonly membershipNamespace: string;
@@ -67,6 +69,10 @@ export function agentCommand(): Command {
       new Option('--exclude-interfaces <regex>', 'names of interfaces never announced on')
         .argParser(regularExpression)
         .default(new RegExp(DEFAULT_EXCLUDED), DEFAULT_EXCLUDED),
+    )
+    .option(
+      '--exclude-interfaces-file <file>',
+      'in its place: such expressions, one a line, in a file that is read again when it changes',
     )
     .addOption(
       new Option(
@@ -104,7 +110,9 @@ export function agentCommand(): Command {
     if (nodeName === undefined)
       throw new UsageError("--node-name (or NODE_NAME) is missing; write the name of this machine's Node");
     const ignored = { fields: file?.ignored ?? [], flags: flagsWithoutEffect(command) };
-    return runUntilSignal((signal) => runAgent({ ...options, nodeName }, ignored, signal));
+    const { excludeInterfacesFile: patterns } = options;
+    const excludeInterfaces = patterns === undefined ? options.excludeInterfaces : readExcluded(patterns);
+    return runUntilSignal((signal) => runAgent({ ...options, excludeInterfaces, nodeName }, ignored, signal));
   });
 }
 
@@ -169,6 +177,7 @@ async function runAgent(
     try {
       // Silence first, then rules, then answers: an address is never answered for without its rules.
       announcing?.withdraw();
+      if (announcing) forwarding?.skipNodes(announcing.deadNodes);
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
       forwarding?.cleanFlows();

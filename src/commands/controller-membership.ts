@@ -93,6 +93,7 @@ function startThread(
     keys,
     onChange: () => {},
     onRenewed: () => {},
+    onLook: async () => ({ near: false, macs: [] }),
     onHeard(id, epoch) {
       const node = nodes.get(id);
       const host = node && hostOf(node);

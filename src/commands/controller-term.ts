@@ -7,6 +7,7 @@ import { EventRecorder } from '../kube/events.ts';
 import type { Term } from '../kube/leader-election.ts';
 import {
   ADDRESS_RESERVATIONS,
+  ANNOUNCEMENTS,
   IP_ADDRESS_POOLS,
   L2_ADVERTISEMENTS,
   NAMESPACES,
@@ -15,6 +16,7 @@ import {
 } from '../kube/resources.ts';
 import { L2Provider } from '../providers/l2/l2-provider.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
+import { sweepAnnouncements } from '../reconciler/announcement-sweeper.ts';
 import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
@@ -52,6 +54,7 @@ export async function runTerm(
   const reservations = process.follow(ADDRESS_RESERVATIONS, signal);
   const nodes = process.follow(NODES, signal);
   const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
+  const announcements = process.follow(ANNOUNCEMENTS, signal);
 
   const membership = keepMembership(process, api, options, nodes, signal);
   const provider = new L2Provider(auditTrail(log, metrics));
@@ -85,6 +88,10 @@ export async function runTerm(
   Object.assign(state, { synced: true, queue });
   log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
   config.start(signal);
+  sweepAnnouncements(
+    { api, services: services.store, announcements: announcements.store, clock: systemClock, log },
+    signal,
+  );
   try {
     await reconciler.run(signal);
   } finally {

@@ -76,6 +76,14 @@ export const L2_ADVERTISEMENTS: Resource = {
   namespaced: false,
 };
 
+export const ANNOUNCEMENTS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'announcements',
+  kind: 'Announcement',
+  namespaced: false,
+};
+
 export const LEASES: Resource<LeaseObject> = {
   group: 'coordination.k8s.io',
   version: 'v1',

@@ -1,9 +1,10 @@
 // Runs a member on a socket and a clock: carries what its state machine says, and tells until when addresses are held.
 import { randomBytes } from 'node:crypto';
 import type { Ip } from '../net/address.ts';
+import type { Mac } from '../net/mac.ts';
 import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
 import { Member } from './member.ts';
-import type { Body, NodeState } from './message.ts';
+import { type Body, MOST_MACS, type NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import { type Keys, open, REFUSALS, type Refusal, seal } from './seal.ts';
 import { TIMING } from './timing.ts';
@@ -19,6 +20,15 @@ export interface MessageCounts {
   lost: number;
   readonly refused: Record<Refusal | 'replayed', number>;
 }
+
+/** `near`: it is on a link with such addresses; the MACs of other hosts that answered there. */
+export interface Seen {
+  readonly near: boolean;
+  readonly macs: readonly Mac[];
+}
+
+/** Questions of others, and of ours, that are remembered: the oldest is forgotten. */
+const MOST_LOOKS = 64;
 
 export interface MemberHostOptions {
   readonly id: string;
@@ -37,6 +47,10 @@ export interface MemberHostOptions {
   readonly onAdopted: (epoch: number) => void;
   /** A member answered a probe; `epoch` is of its roster. */
   readonly onHeard: (id: string, epoch: number) => void;
+  /** Another member asks what we see of an address on our links; `answerLook` answers. */
+  readonly onLook: (nonce: bigint, address: Ip) => void;
+  /** What another member saw, of what we asked with this number. */
+  readonly onSeen: (id: number, seen: Seen) => void;
 }
 
 export class MemberHost {
@@ -58,6 +72,9 @@ export class MemberHost {
   #states = '';
   #contended = '';
   #probe = 0n;
+  /** Who asked us, by nonce; and what we asked, by nonce. */
+  readonly #lookers = new Map<bigint, { readonly id: string; readonly peer: Peer }>();
+  readonly #looks = new Map<bigint, { readonly id: number; readonly to: string }>();
   #timer: NodeJS.Timeout | undefined;
 
   /** Rejects with the system's error where the port cannot be had. */
@@ -122,6 +139,22 @@ export class MemberHost {
     for (const { id, ...peer } of peers) this.#say(id, { kind: 'hello', nonce: this.#probe }, peer);
   }
 
+  /** Has another member resolve the address on its links. */
+  look(id: number, to: string, address: Ip): void {
+    const peer = this.#peerOf(to);
+    if (!peer) return;
+    const nonce = random64();
+    remember(this.#looks, nonce, { id, to });
+    this.#say(to, { kind: 'look', nonce, address }, peer);
+  }
+
+  answerLook(nonce: bigint, { near, macs }: Seen): void {
+    const looker = this.#lookers.get(nonce);
+    this.#lookers.delete(nonce);
+    if (looker)
+      this.#say(looker.id, { kind: 'seen', nonce, near, macs: macs.slice(0, MOST_MACS) }, looker.peer);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#udp.close();
@@ -138,6 +171,20 @@ export class MemberHost {
     const { from, body } = message;
     if (body.kind === 'welcome' && body.nonce === this.#probe) {
       this.#options.onHeard(from, message.epoch);
+      return;
+    }
+    if (body.kind === 'look') {
+      // A recorded question that is sent again costs a few frames on the link; while many wait, not even that.
+      if (this.#lookers.size >= MOST_LOOKS && !this.#lookers.has(body.nonce)) return;
+      this.#lookers.set(body.nonce, { id: from, peer });
+      this.#options.onLook(body.nonce, body.address);
+      return;
+    }
+    if (body.kind === 'seen') {
+      const asked = this.#looks.get(body.nonce);
+      if (asked?.to !== from) return;
+      this.#looks.delete(body.nonce);
+      this.#options.onSeen(asked.id, { near: body.near, macs: body.macs });
       return;
     }
     this.#step(
@@ -245,6 +292,15 @@ export class MemberHost {
     this.#freeSlots.push(slot);
     this.#held.delete(address);
     this.#waiting.delete(address);
+  }
+}
+
+/** Forgets the oldest where there are too many. */
+function remember<T>(looks: Map<bigint, T>, nonce: bigint, what: T): void {
+  looks.set(nonce, what);
+  for (const oldest of looks.keys()) {
+    if (looks.size <= MOST_LOOKS) return;
+    looks.delete(oldest);
   }
 }
 

@@ -33,6 +33,8 @@ async function start(): Promise<MemberHost> {
         onStates: (states, hasQuorum) => report({ kind: 'states', states, hasQuorum }),
         onAdopted: (epoch) => report({ kind: 'adopted', epoch }),
         onHeard: (id, epoch) => report({ kind: 'heard', id, epoch }),
+        onLook: (nonce, address) => report({ kind: 'look', nonce, address }),
+        onSeen: (id, seen) => report({ kind: 'seen', id, seen }),
       });
     } catch (error) {
       report({ kind: 'problem', message: (error as Error).message }); // the system's
@@ -57,6 +59,12 @@ function carryOut(order: Order): void {
       return;
     case 'probe':
       host.probe(order.peers);
+      return;
+    case 'look':
+      host.look(order.id, order.to, order.address);
+      return;
+    case 'seen':
+      host.answerLook(order.nonce, order.seen);
       return;
     case 'figures': {
       const lateness = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - DELAY_RESOLUTION);

@@ -130,6 +130,9 @@ export class Member {
       case 'roster':
         if (this.#roster && body.roster.epoch > this.epoch) this.#adopt(body.roster);
         return this.#holder.send(now);
+      case 'look':
+      case 'seen':
+        return []; // not for the protocol: MemberHost passes them on
       default:
         this.#holder.receive(now, from, body);
         return this.#holder.send(now);

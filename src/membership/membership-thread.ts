@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Ip } from '../net/address.ts';
 import { Deadlines, monotonicNow } from './deadlines.ts';
+import type { Seen } from './member-host.ts';
 import type { NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
@@ -22,10 +23,14 @@ export interface MembershipThreadOptions {
   readonly onRenewed: () => void;
   /** A member answered a probe; `epoch` is of its roster. */
   readonly onHeard: (id: string, epoch: number) => void;
+  /** Another member asks what this node sees of an address on its links. */
+  readonly onLook: (address: Ip) => Promise<Seen>;
   readonly onListening: (port: number) => void;
   readonly onProblem: (message: string) => void;
 }
 
+/** Milliseconds to wait for what another member sees: it takes up to 300 to find out. */
+const LOOK_LASTS = 1_500;
 /** Megabytes: a member needs few. */
 const RESOURCES = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
@@ -43,6 +48,8 @@ export class MembershipThread {
   #hasQuorum = false;
   #contended: ReadonlySet<Ip> = new Set();
   readonly #asked = new Map<number, (figures: Figures) => void>();
+  readonly #looks = new Map<number, (seen: Seen | undefined) => void>();
+  #look = 0;
 
   constructor(options: MembershipThreadOptions) {
     this.#options = options;
@@ -116,6 +123,19 @@ export class MembershipThread {
     this.#order({ kind: 'probe', peers });
   }
 
+  /** What another member sees of the address on its links; undefined: it did not say in time. */
+  async look(to: string, address: Ip): Promise<Seen | undefined> {
+    const id = ++this.#look;
+    const { promise, resolve } = Promise.withResolvers<Seen | undefined>();
+    this.#looks.set(id, resolve);
+    this.#order({ kind: 'look', id, to, address });
+    const timer = setTimeout(() => resolve(undefined), LOOK_LASTS);
+    const seen = await promise;
+    clearTimeout(timer);
+    this.#looks.delete(id);
+    return seen;
+  }
+
   figures(): Promise<Figures> {
     const { promise, resolve } = Promise.withResolvers<Figures>();
     const id = this.#asked.size === 0 ? 1 : Math.max(...this.#asked.keys()) + 1;
@@ -161,6 +181,14 @@ export class MembershipThread {
         return;
       case 'adopted':
         this.#epoch = report.epoch;
+        return;
+      case 'look':
+        void this.#options
+          .onLook(report.address)
+          .then((seen) => this.#order({ kind: 'seen', nonce: report.nonce, seen }));
+        return;
+      case 'seen':
+        this.#looks.get(report.id)?.(report.seen);
         return;
       case 'heard':
         onHeard(report.id, report.epoch);

@@ -1,5 +1,6 @@
 // What members say to each other, as bytes: bounded, versioned, without trust in what arrives.
 import { fromBytes, type Ip, toBytes } from '../net/address.ts';
+import { type Mac, macAt, macBytes } from '../net/mac.ts';
 import { LONGEST_NAME, MOST_VOTERS, type Roster } from './roster.ts';
 
 /** Claims an address, or gives it back. */
@@ -8,7 +9,10 @@ export interface Change {
   readonly wants: boolean;
 }
 
-/** What a voter thinks of a node: `leaving` says that it is about to stop, and still answers for what nobody else asks for. */
+/**
+ * What a voter thinks of a node: `leaving` says that its agent is about to stop, and still answers for what nobody
+ * else asks for; or that it has stopped, and the node lives on as far as anybody knows.
+ */
 export const NODE_STATES = ['alive', 'leaving', 'dead'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
@@ -55,7 +59,11 @@ export type Body =
   | { readonly kind: 'refuse'; readonly token: bigint }
   /** To who has a newer roster: asks for it. */
   | { readonly kind: 'behind' }
-  | { readonly kind: 'roster'; readonly roster: Roster };
+  | { readonly kind: 'roster'; readonly roster: Roster }
+  /** Asks another member to resolve an address on its links. */
+  | { readonly kind: 'look'; readonly nonce: bigint; readonly address: Ip }
+  /** What it saw: the MACs of other hosts that answer. Not near: it is not on such a link, and knows nothing. */
+  | { readonly kind: 'seen'; readonly nonce: bigint; readonly near: boolean; readonly macs: readonly Mac[] };
 
 export interface Message {
   readonly from: string;
@@ -65,7 +73,18 @@ export interface Message {
   readonly body: Body;
 }
 
-const KINDS = ['hello', 'welcome', 'beat', 'ack', 'nudge', 'refuse', 'behind', 'roster'] as const;
+const KINDS = [
+  'hello',
+  'welcome',
+  'beat',
+  'ack',
+  'nudge',
+  'refuse',
+  'behind',
+  'roster',
+  'look',
+  'seen',
+] as const;
 
 /** Of a whole message, so that with its seal it fits into one frame of 1,280 bytes, the least that IPv6 asks for. */
 export const LONGEST_MESSAGE = 1_200;
@@ -73,6 +92,8 @@ export const LONGEST_MESSAGE = 1_200;
 export const CHANGES_BYTES = 540;
 export const VIEW_BYTES = 300;
 export const CONTENDED_BYTES = 200;
+/** What one answer names at most: more hosts than that with one address are no more wrong. */
+export const MOST_MACS = 16;
 /** Results fit in whatever claims fit: a bit for each, of at least 5 bytes. */
 
 export function bytesOf(address: Ip): number {
@@ -138,6 +159,15 @@ export function encodeMessage({ from, to, epoch, body }: Message): Uint8Array {
         writer.address(host, true);
         writer.u16(port);
       });
+      break;
+    case 'look':
+      writer.u64(body.nonce);
+      writer.address(body.address, true);
+      break;
+    case 'seen':
+      writer.u64(body.nonce);
+      writer.u8(body.near ? 1 : 0);
+      writer.list(body.macs, (mac) => writer.mac(mac));
   }
   return writer.bytes();
 }
@@ -192,6 +222,18 @@ function readBody(kind: Body['kind'], reader: Reader): Body {
       return { kind, token: reader.u64() };
     case 'behind':
       return { kind };
+    case 'look':
+      return { kind, nonce: reader.u64(), address: reader.address().address };
+    case 'seen': {
+      const answer = {
+        kind,
+        nonce: reader.u64(),
+        near: reader.flag(),
+        macs: reader.list(() => reader.mac()),
+      };
+      if (answer.macs.length > MOST_MACS) throw new RangeError('too many MACs');
+      return answer;
+    }
     case 'roster': {
       const epoch = reader.u32();
       const voters = reader.list(() => ({
@@ -243,6 +285,12 @@ class Writer {
     if (this.#at + bytes.length > LONGEST_MESSAGE) throw new RangeError('a message too long');
     this.#buffer.set(bytes, this.#at);
     this.#at += bytes.length;
+  }
+
+  mac(mac: Mac): void {
+    if (this.#at + 6 > LONGEST_MESSAGE) throw new RangeError('a message too long');
+    this.#buffer.set(macBytes(mac), this.#at);
+    this.#at += 6;
   }
 
   bits(values: readonly boolean[]): void {
@@ -317,6 +365,10 @@ class Reader {
     const length = head & 0x7f;
     const from = this.#step(length);
     return { address: fromBytes(this.#buffer.subarray(from, from + length)), wants: head >= 0x80 };
+  }
+
+  mac(): Mac {
+    return macAt(this.#buffer, this.#step(6));
   }
 
   bits(): boolean[] {

@@ -1,6 +1,6 @@
 // What the main thread and the membership thread say to each other.
 import type { Ip } from '../net/address.ts';
-import type { MessageCounts } from './member-host.ts';
+import type { MessageCounts, Seen } from './member-host.ts';
 import type { NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
@@ -20,6 +20,8 @@ export type Order =
   | { readonly kind: 'want'; readonly version: number; readonly addresses: readonly Ip[] }
   | { readonly kind: 'leave' }
   | { readonly kind: 'probe'; readonly peers: readonly (Peer & { readonly id: string })[] }
+  | { readonly kind: 'look'; readonly id: number; readonly to: string; readonly address: Ip }
+  | { readonly kind: 'seen'; readonly nonce: bigint; readonly seen: Seen }
   | { readonly kind: 'figures'; readonly id: number };
 
 export interface Figures {
@@ -39,4 +41,6 @@ export type Report =
   /** The epoch of the roster that is followed now. */
   | { readonly kind: 'adopted'; readonly epoch: number }
   | { readonly kind: 'heard'; readonly id: string; readonly epoch: number }
+  | { readonly kind: 'look'; readonly nonce: bigint; readonly address: Ip }
+  | { readonly kind: 'seen'; readonly id: number; readonly seen: Seen }
   | { readonly kind: 'figures'; readonly id: number; readonly figures: Figures };

@@ -136,7 +136,7 @@ export class Voter {
     const { lease, deadAfter } = this.#options.timing;
     let at = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) {
-      const isHeard = this.#speaks(session) && this.#view.get(session.holder)?.state !== 'dead';
+      const isHeard = this.#speaks(session) && this.#view.get(session.holder)?.state === 'alive';
       at = Math.min(at, session.renewedAt + (isHeard ? deadAfter : lease));
     }
     return at;
@@ -146,7 +146,12 @@ export class Voter {
     const { lease, deadAfter } = this.#options.timing;
     const out: Outgoing[] = [];
     for (const session of this.#sessions.values()) {
-      if (this.#speaks(session) && now >= session.renewedAt + deadAfter)
+      // Who said that it would stop, and is silent, is no dead node: its pods serve on.
+      if (
+        this.#speaks(session) &&
+        now >= session.renewedAt + deadAfter &&
+        this.#view.get(session.holder)?.state === 'alive'
+      )
         this.#report(session.holder, 'dead', out);
       if (now >= session.renewedAt + lease) this.#drop(session, out);
     }

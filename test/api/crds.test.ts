@@ -16,6 +16,8 @@ import {
 } from '../../src/api/cloud-account.ts';
 import { POOL_ALLOCATION_FIELDS, POOL_FIELDS } from '../../src/api/pool.ts';
 import { RESERVATION_FIELDS, RESERVED_SERVICE_FIELDS } from '../../src/api/reservation.ts';
+import { ip } from '../../src/net/address.ts';
+import { announcementOf, MOST_NODES } from '../../src/status/announcement.ts';
 
 interface Schema {
   readonly type?: string;
@@ -100,6 +102,52 @@ describe.each([
   });
 });
 
+describe('the definition of announcements', () => {
+  const ANNOUNCEMENTS = 'announcements';
+
+  it('has the fields that agents write', () => {
+    const { status } = announcementOf(
+      {
+        address: ip('192.0.2.1'),
+        services: [],
+        pool: 'lan',
+        node: 'a',
+        since: new Date(),
+        interfaces: [],
+        reason: '',
+        standbys: [],
+        losers: new Map(),
+        conflict: undefined,
+        keeps: false,
+        verdict: undefined,
+      },
+      undefined,
+      new Date(),
+    );
+    expect(fields(ANNOUNCEMENTS, 'status')).toEqual(Object.keys(status).sort());
+    for (const list of ['standbys', 'excluded'])
+      expect(fields(ANNOUNCEMENTS, `status.${list}[]`)).toEqual(['node', 'reason']);
+    for (const list of ['services', 'standbys', 'excluded'])
+      expect(at(ANNOUNCEMENTS, `status.${list}`).maxItems).toBe(MOST_NODES);
+  });
+
+  it('is cluster-scoped, and shows in its columns who announces what, since when, and how it goes', () => {
+    const { spec } = definition(ANNOUNCEMENTS);
+    expect(spec).toMatchObject({ group: 'fairlead.dev', scope: 'Cluster', names: { kind: 'Announcement' } });
+    expect(spec.versions[0]?.additionalPrinterColumns.map(({ name }) => name)).toEqual([
+      'Address',
+      'Node',
+      'Interfaces',
+      'Announced',
+      'Conflict',
+      'Verified',
+      'Since',
+      'Services',
+      'Why',
+    ]);
+  });
+});
+
 describe('the schema', () => {
   it.each([
     [POOLS, 'spec', POOL_FIELDS],
@@ -138,7 +186,7 @@ describe('the schema', () => {
     ]);
   });
 
-  it.each([POOLS, ADVERTISEMENTS, ACCOUNTS, RESERVATIONS])(
+  it.each([POOLS, ADVERTISEMENTS, ACCOUNTS, RESERVATIONS, 'announcements'])(
     'of %s describes every field, and bounds every list, as rules in CEL need it',
     (plural) => {
       const bare: string[] = [];

@@ -66,9 +66,11 @@ describe('an announced address', () => {
   it('is one that the status of our Service shows and a pool holds, in its usual spelling', () => {
     const web = service('web', [{ ip: '192.0.2.1' }, { ip: '2001:DB8:0::1', ipMode: 'VIP' }]);
     const found = announcedAddresses([web], POOLS, CLASSES, NOWHERE);
-    expect([...found.values()].map(({ address, pool }) => [address, pool.name])).toEqual([
-      ['192.0.2.1', 'four'],
-      ['2001:db8::1', 'six'],
+    expect(
+      [...found.values()].map(({ address, pool, services }) => [address, pool.name, ...services]),
+    ).toEqual([
+      ['192.0.2.1', 'four', 'default/web'],
+      ['2001:db8::1', 'six', 'default/web'],
     ]);
   });
 

@@ -53,6 +53,8 @@ async function startNode(namespace: string): Promise<Announcer> {
     excluded: /^$/,
     onConflict: 'withhold',
     tellConflict: (address, conflict) => void conflicts.push([address, conflict?.mac]),
+    onInterfaces: () => {},
+    onAnswered: () => {},
   });
   const watch = await watchInterfaces({
     open: openNetlinkSocket,
@@ -152,6 +154,64 @@ describe('a host on the link', () => {
       CLIENT,
       'ip addr del fd00::12:3456/64 dev eth0; echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad',
     );
+  });
+});
+
+describe('a host on the link, where the node’s interface', () => {
+  const MAC = '02:00:00:00:0b:0b';
+
+  it.each([
+    [
+      'is renamed',
+      'ip link set eth0 down && ip link set eth0 name lan0 && ip link set lan0 up',
+      'ip link set lan0 down && ip link set lan0 name eth0 && ip link set eth0 up',
+      undefined,
+    ],
+    [
+      'becomes a port of a bridge',
+      `ip link add br0 address ${MAC} type bridge && ip link set eth0 master br0 && ip link set br0 up`,
+      'ip link del br0',
+      MAC,
+    ],
+  ])('%s, resolves the addresses again, and once more when that is undone', async (_, change, undo, mac) => {
+    const own = macOf(NODE_B);
+    const node = await startNode(NODE_B);
+    node.reconcile(all(FOUR, SIX));
+    const resolves = async (to: string) => {
+      for (const address of [FOUR, SIX]) {
+        inNamespace(CLIENT, `ip neigh flush to ${address} dev eth0`);
+        resolve(address);
+        await neighbourBecomes(address, to);
+      }
+    };
+    await resolves(own);
+    inNamespace(NODE_B, change);
+    try {
+      await resolves(mac ?? own);
+    } finally {
+      inNamespace(NODE_B, undo);
+    }
+    await resolves(own);
+  });
+});
+
+describe('a node that looks for another one', () => {
+  it('sees who answers for an address on its link, and knows of none elsewhere', async () => {
+    inNamespace(NODE_B, 'ip addr add 192.0.2.3/24 dev eth0 && ip addr add fd00::3/64 dev eth0 nodad');
+    try {
+      const [a, b] = [await startNode(NODE_A), await startNode(NODE_B)];
+      a.reconcile(all(FOUR, SIX));
+      for (const address of [FOUR, SIX])
+        await vi.waitFor(async () => expect(await b.lookUp(address)).toEqual([macOf(NODE_A)]), {
+          timeout: 10_000,
+        });
+      expect(await b.lookUp(ip('192.0.2.77'))).toEqual([]);
+      expect(await b.lookUp(ip('192.0.2.1'))).toEqual([macOf(CLIENT)]);
+      expect(await b.lookUp(ip('198.51.100.1'))).toBeUndefined();
+      expect(await a.lookUp(FOUR)).toBeUndefined();
+    } finally {
+      inNamespace(NODE_B, 'ip addr flush dev eth0 scope global');
+    }
   });
 });
 

@@ -8,7 +8,7 @@ import { parseArp } from '../../src/arp/arp-frame.ts';
 import type { InterfaceChoice } from '../../src/arp/election.ts';
 import { arpMetrics } from '../../src/arp/metrics.ts';
 import { parseNdp } from '../../src/arp/ndp-frame.ts';
-import { candidateNodes, ownedAddresses } from '../../src/arp/ownership.ts';
+import { candidateNodes, elections, interfacesOf } from '../../src/arp/ownership.ts';
 import { VirtualClock } from '../../src/clock/virtual-clock.ts';
 import { type Ip, type Ipv4, type Ipv6, ip } from '../../src/net/address.ts';
 import { type Mac, macAt } from '../../src/net/mac.ts';
@@ -94,6 +94,8 @@ function makeAnnouncer(open: OpenPacketSocket, right = ALWAYS, policy: ConflictP
     excluded: /^cni/,
     onConflict: policy,
     tellConflict: (address, conflict) => void conflicts.push([address, conflict?.mac]),
+    onInterfaces: () => {},
+    onAnswered: () => {},
   });
   const values = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values ?? [];
   return { announcer, logged, values, conflicts };
@@ -426,6 +428,18 @@ describe('interfaces', () => {
     expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
   });
 
+  it('that are excluded from now on are left alone, and those that no longer are, announced on', async () => {
+    const { announcer } = makeAnnouncer(twoPorts().open);
+    announcer.setInterfaces([ETH0, ETH1]);
+    await give(announcer, everywhere(FOUR));
+    announcer.setExcluded(/^eth0$/);
+    expect(await answersTo(FOUR)).toEqual([]);
+    expect(await answersTo(FOUR, beyond)).toEqual([OTHER_MAC]);
+    announcer.setExcluded(/^eth1$/);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    expect(await answersTo(FOUR, beyond)).toEqual([]);
+  });
+
   it('that appear are announced on with all that is there, groups included', async () => {
     const { announcer } = makeAnnouncer(twoPorts().open);
     announcer.setInterfaces([ETH0]);
@@ -549,7 +563,7 @@ describe('several announcers on one wire', () => {
   const pool = { name: 'pool', labels: {}, ranges: [] };
   const announced = Array.from({ length: 30 }, (_, i) => {
     const address = i % 2 === 0 ? ip(`192.0.2.${i}`) : ip(`2001:db8::${i}`);
-    return { address: address as Ipv4 | Ipv6, pool, serviceLabels: [{}] };
+    return { address: address as Ipv4 | Ipv6, pool, services: [], serviceLabels: [{}] };
   });
   const names = ['a', 'b', 'c', 'd'];
   const macs = new Map(names.map((name, i) => [name, `02:00:00:00:01:0${i}` as Mac])); // written as one
@@ -561,7 +575,7 @@ describe('several announcers on one wire', () => {
     const hear = async (alive: ReadonlySet<string>) => {
       const nodes = names.map((each) => ({ metadata: { name: each } }));
       const candidates = candidateNodes(nodes, { isAlive: (each) => alive.has(each) });
-      await give(announcer, ownedAddresses(announced, [], candidates, name));
+      await give(announcer, interfacesOf(elections(announced, [], candidates, name).own));
     };
     return { announcer, hear };
   }

@@ -10,7 +10,8 @@ import { fromBigInt, type Ip, ip } from '../../src/net/address.ts';
 const POOL = { name: 'pool', labels: { tier: 'public' }, ranges: [] };
 
 function address(text: string, ...serviceLabels: Readonly<Record<string, string>>[]): AnnouncedAddress {
-  return { address: ip(text), pool: POOL, serviceLabels: serviceLabels.length > 0 ? serviceLabels : [{}] };
+  const labels = serviceLabels.length > 0 ? serviceLabels : [{}];
+  return { address: ip(text), pool: POOL, services: [], serviceLabels: labels };
 }
 
 function node(
@@ -113,6 +114,8 @@ describe('an election', () => {
     expect(electOwner(address('192.0.2.1'), [], [])).toEqual({
       owner: undefined,
       interfaces: 'all',
+      reason: 'no node may announce it',
+      standbys: [],
       losers: new Map(),
     });
   });
@@ -151,6 +154,30 @@ describe('an election', () => {
     const { owner = '', losers } = electOwner(address('192.0.2.1'), [], [node('a'), node('b')]);
     const loser = owner === 'a' ? 'b' : 'a';
     expect([...losers]).toEqual([[loser, `"${owner}" ranks before it for this address`]]);
+  });
+
+  it('says why the owner is the one, and who would follow', () => {
+    const [a, b, c] = [node('a', { big: '' }), node('b'), node('c', {}, 'the node is not Ready')];
+    const of = (nodes: CandidateNode[], more: Advertisement[] = [], incumbent?: string) =>
+      electOwner(address('192.0.2.1'), more, nodes, incumbent);
+    expect(of([a, c])).toMatchObject({ owner: 'a', reason: 'no other node may announce it', standbys: [] });
+    const first = of([a, b, c]);
+    expect(first).toMatchObject({ reason: 'it ranks first for this address' });
+    const last = first.standbys[0] ?? '';
+    expect(of([a, b, c], [], last)).toMatchObject({
+      owner: last,
+      reason: 'it had the address already',
+      standbys: [first.owner],
+      losers: new Map([
+        [first.owner, `"${last}" has it already`],
+        ['c', 'the node is not Ready'],
+      ]),
+    });
+    const heavy = advertisement({ preferredNodes: [{ weight: 7, selector: having('big', '') }] });
+    expect(of([a, b], [heavy], 'b')).toMatchObject({
+      owner: 'a',
+      reason: 'it is preferred, with weight 7; the next has 0',
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 // What one node announces: over all nodes, each address once.
 import { describe, expect, it } from 'vitest';
 import type { AnnouncedAddress } from '../../src/arp/announced-addresses.ts';
-import { candidateNodes, ownedAddresses } from '../../src/arp/ownership.ts';
+import { candidateNodes, elections, interfacesOf } from '../../src/arp/ownership.ts';
 import type { NodeObject } from '../../src/kube/objects.ts';
 import { ip } from '../../src/net/address.ts';
 
@@ -36,21 +36,25 @@ describe('ownership', () => {
   it('divides the addresses among the nodes: each has exactly one owner', () => {
     const pool = { name: 'pool', labels: {}, ranges: [] };
     const announced = Array.from({ length: 200 }, (_, i): AnnouncedAddress => {
-      return { address: ip(`192.0.2.${i}`), pool, serviceLabels: [{}] };
+      return { address: ip(`192.0.2.${i}`), pool, services: [], serviceLabels: [{}] };
     });
     const candidates = candidateNodes([node('a'), node('b'), node('c')], { isAlive: () => true });
     const owned = ['a', 'b', 'c'].flatMap((name) => [
-      ...ownedAddresses(announced, [], candidates, name).keys(),
+      ...elections(announced, [], candidates, name).own.keys(),
     ]);
     expect(owned).toHaveLength(200);
     expect(new Set(owned)).toEqual(new Set(announced.map(({ address }) => address)));
-    expect(ownedAddresses(announced, [], candidates, 'stranger')).toEqual(new Map());
+    expect(elections(announced, [], candidates, 'stranger')).toEqual({ own: new Map(), nobodys: new Map() });
+    const none = elections(announced, [], [], 'a');
+    expect(none.own.size).toBe(0);
+    expect(none.nobodys.size).toBe(200); // and somebody is to say so
   });
 
   it('is on the interfaces that the advertisement names', () => {
     const announced = {
       address: ip('192.0.2.1'),
       pool: { name: 'pool', labels: {}, ranges: [] },
+      services: [],
       serviceLabels: [],
     };
     const advertisement = {
@@ -63,7 +67,7 @@ describe('ownership', () => {
       preferredNodes: [],
     };
     const candidates = candidateNodes([node('a')], { isAlive: () => true });
-    expect(ownedAddresses([announced], [advertisement], candidates, 'a')).toEqual(
+    expect(interfacesOf(elections([announced], [advertisement], candidates, 'a').own)).toEqual(
       new Map([['192.0.2.1', new Set(['eth1'])]]),
     );
   });

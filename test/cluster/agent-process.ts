@@ -12,9 +12,9 @@ export class AgentProcess {
   readonly #said = new Set<string>();
 
   /** For the Node `here`. */
-  constructor(kubeconfig: string) {
+  constructor(kubeconfig: string, args: readonly string[] = []) {
     const pages = ['--metrics-bind-address', '127.0.0.1:0', '--healthz-bind-address', '127.0.0.1:0'];
-    const words = ['agent', '--kubeconfig', kubeconfig, '--node-name', 'here', ...pages];
+    const words = ['agent', '--kubeconfig', kubeconfig, '--node-name', 'here', ...pages, ...args];
     this.#child = spawn(COMMAND, words, { stdio: ['ignore', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (!stdout) throw new Error('the child has no pipes');

@@ -41,9 +41,14 @@ function followed(command: string): string[] {
   });
 }
 
-it('the agent may read what it follows, and write events and which interfaces there are alone', () => {
+it('the agent may read what it follows, and write events, which interfaces there are and announcements alone', () => {
   expect(followed('agent').length).toBeGreaterThan(0);
-  const writes = ['create events.k8s.io/events', 'patch fairlead.dev/l2advertisements/status'];
+  const writes = [
+    'create events.k8s.io/events',
+    'create fairlead.dev/announcements',
+    'patch fairlead.dev/announcements',
+    'patch fairlead.dev/l2advertisements/status',
+  ];
   expect(granted('agent.yaml')).toEqual([...followed('agent'), ...writes].toSorted());
 });
 
@@ -52,6 +57,7 @@ it('the controller may read what it follows, and write status, events, its lease
     'create /configmaps',
     'create /secrets',
     'create events.k8s.io/events',
+    'delete fairlead.dev/announcements',
     'patch /configmaps',
     'patch /services/status',
     'patch fairlead.dev/addressreservations/status',

@@ -3,6 +3,8 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { WireObserver } from '../../src/demo/wire-observer.ts';
+import { KubeError, type Resource } from '../../src/kube/kube-api.ts';
+import { ANNOUNCEMENTS } from '../../src/kube/resources.ts';
 import { userOf } from '../../src/lab/accounts.ts';
 import { Cluster } from '../../src/lab/cluster.ts';
 import { macOf, removeNetwork } from '../../src/lab/network.ts';
@@ -10,8 +12,9 @@ import type { LabNode } from '../../src/lab/plan.ts';
 import { type PodAnswer, parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import type { Reply, Requester, Target } from '../../src/lab/requester.ts';
 import { within } from '../../src/lab/waiting.ts';
-import { type Ipv4, ip } from '../../src/net/address.ts';
+import { type Ip, type Ipv4, ip } from '../../src/net/address.ts';
 import type { Mac } from '../../src/net/mac.ts';
+import { type AnnouncementObject, announcementName } from '../../src/status/announcement.ts';
 import { AuditLog } from '../cluster/audit-log.ts';
 import { addressesOf, Cluster as Objects } from '../commands/cluster.ts';
 import { IS_REAL } from './apiserver/running-server.ts';
@@ -131,6 +134,37 @@ export class RunningLab {
     const service = await this.objects.service(name, (each) => addressesOf(each).length === 2);
     const [ipv4 = '', ipv6 = ''] = addressesOf(service);
     return [ip(ipv4) as Ipv4, ipv6];
+  }
+
+  /** What is said of the address, once it is so. */
+  async announcement(
+    address: Ip,
+    isSo: (announcement: AnnouncementObject) => boolean,
+  ): Promise<AnnouncementObject> {
+    const seen = await until(
+      () => this.#announcement(address),
+      (each) => each !== undefined && isSo(each),
+    );
+    if (!seen) throw new Error('unreachable: the test above says so');
+    return seen;
+  }
+
+  /** Resolves once nothing is said of the address any more. */
+  async noAnnouncement(address: Ip): Promise<void> {
+    await until(
+      () => this.#announcement(address),
+      (each) => each === undefined,
+    );
+  }
+
+  async #announcement(address: Ip): Promise<AnnouncementObject | undefined> {
+    const resource = ANNOUNCEMENTS as Resource<AnnouncementObject>; // our own kind: its schema holds it
+    try {
+      return await this.cluster.api.get(resource, { name: announcementName(address) });
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return undefined;
+      throw error;
+    }
   }
 
   /** The one node that answers ARP for the address. */

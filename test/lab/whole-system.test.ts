@@ -1,15 +1,23 @@
 // The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
+import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CONFIG_MAPS, ENDPOINT_SLICES, SECRETS } from '../../src/kube/resources.ts';
+import { CONFIG_MAPS, ENDPOINT_SLICES, NODES, SECRETS } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
-import type { Ipv4 } from '../../src/net/address.ts';
+import { type Ipv4, ip } from '../../src/net/address.ts';
+import type { AnnouncementObject } from '../../src/status/announcement.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
+import { Questions, scheduleOf, suffer } from './fault-schedules.ts';
 import { http, RunningLab, startTraffic, until } from './running-lab.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
+
+/** `type status` of each condition. */
+function told({ status }: AnnouncementObject): string[] {
+  return status.conditions.map(({ type, status: is }) => `${type} ${is}`);
+}
 
 let lab: RunningLab;
 let web: [ipv4: Ipv4, ipv6: string];
@@ -189,6 +197,10 @@ describe('an address that a host outside the cluster has', () => {
       'Warning AddressConflict',
       'Warning AddressConflict',
     ]);
+    for (const address of addresses) {
+      const taken = await lab.announcement(ip(address), (each) => told(each).includes('Conflict True'));
+      expect(told(taken)).toEqual(expect.arrayContaining(['Announced False', 'Conflict True']));
+    }
     inNamespace(name, change('del').join(' && '));
     expect((await lab.objects.eventsOn('taken', 5)).slice(3)).toEqual([
       'Normal AddressConflictEnded',
@@ -198,6 +210,10 @@ describe('an address that a host outside the cluster has', () => {
       () => lab.client.ask(http({ host: addresses[0] ?? '' })),
       ({ kind }) => kind === 'answered',
     );
+    for (const address of addresses) {
+      const ours = await lab.announcement(ip(address), (each) => told(each).includes('Conflict False'));
+      expect(told(ours)).toEqual(expect.arrayContaining(['Announced True', 'Conflict False']));
+    }
     await lab.objects.deleteService('taken');
   });
 });
@@ -210,6 +226,109 @@ describe('an advertisement', () => {
       ({ status }) => status?.conditions?.some(({ message }) => message.includes(said)) ?? false,
     );
     expect(few.status?.interfaces).toEqual({ [LAN_INTERFACE]: 'node-2' });
+  });
+});
+
+describe('the announcement of an address', () => {
+  it('names the node that answers, where, why, and who would follow; it goes with the address', async () => {
+    const [ipv4, ipv6] = await lab.createWeb('told');
+    const owner = await lab.ownerOf(ipv4);
+    const { status } = await lab.announcement(ipv4, (each) => each.status.node === owner.name);
+    expect(status).toMatchObject({
+      address: ipv4,
+      services: ['default/told'],
+      pool: 'lan',
+      interfaces: [LAN_INTERFACE],
+      reason: 'it ranks first for this address',
+    });
+    const others = lab.cluster.plan.nodes.filter(({ name }) => name !== owner.name);
+    expect(status.standbys.map(({ node }) => node).toSorted()).toEqual(others.map(({ name }) => name));
+    const six = await lab.announcement(ip(ipv6), (each) => each.status.node !== undefined);
+    expect(told(six)).toEqual(expect.arrayContaining(['Announced True', 'Conflict False']));
+    await lab.objects.deleteService('told');
+    await Promise.all([ipv4, ip(ipv6)].map((each) => lab.noAnnouncement(each)));
+  });
+
+  it('follows the address to another node, and is left alone while nothing changes', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const before = await lab.announcement(web[0], (each) => each.status.node === owner.name);
+    await lab.cluster.agents.get(owner.name)?.stop('SIGKILL');
+    await lab.otherOwner(web[0], owner);
+    await until(
+      async () => [
+        (await lab.announcement(web[0], () => true)).status.node,
+        (await lab.ownerOf(web[0])).name,
+      ],
+      ([said, answers]) => said === answers && said !== owner.name,
+    );
+    await lab.cluster.startAgent(owner);
+    await lab.leases(owner);
+    // Who might follow is told as well, and then nothing more, whatever happens to other addresses.
+    const { metadata } = await lab.announcement(web[0], (each) =>
+      each.status.standbys.some(({ node }) => node === owner.name),
+    );
+    expect(metadata.uid).toBe(before.metadata.uid);
+    const version = async () => (await lab.announcement(web[0], () => true)).metadata.resourceVersion;
+    await until(
+      async () => {
+        const first = await version();
+        await lab.createWeb('elsewhere');
+        await lab.objects.deleteService('elsewhere');
+        return [first, await version()];
+      },
+      ([first, last]) => first === last,
+    );
+  });
+
+  it('says that another node sees it answered for, over IPv4 and IPv6', async () => {
+    for (const address of [web[0], ip(web[1])])
+      await lab.announcement(address, (each) => told(each).includes('Verified True'));
+  });
+
+  it('says that no other node gets an answer, where something between the nodes drops it', async () => {
+    const address = ip('192.0.2.152');
+    const drop = 'arp saddr ip 192.0.2.152 drop';
+    const chain = 'add chain bridge lab-faults forward { type filter hook forward priority 0; }';
+    const nft = (...lines: string[]) => execFileSync('nft', ['-f', '-'], { input: lines.join('\n') });
+    nft('add table bridge lab-faults', chain, `add rule bridge lab-faults forward ${drop}`);
+    await lab.objects.createPool('unseen', ['192.0.2.152']);
+    const annotations = { 'fairlead.dev/address-pool': 'unseen' };
+    const event = (what: string) =>
+      until(
+        () => lab.objects.eventsOn('unseen', 1),
+        (each) => each.includes(what),
+      );
+    await lab.objects.createService('unseen', { selector: { app: 'web' } }, annotations);
+    try {
+      await lab.announcement(address, (each) => told(each).includes('Verified False'));
+      await event('Warning AnnouncementNotSeen');
+    } finally {
+      nft('delete table bridge lab-faults');
+    }
+    await lab.announcement(address, (each) => told(each).includes('Verified True'));
+    await event('Normal AnnouncementSeen');
+    await lab.objects.deleteService('unseen');
+    await lab.objects.deletePool('unseen');
+  });
+
+  it('says why where no node may announce it', async () => {
+    await lab.objects.createPool('nowhere', ['192.0.2.151']);
+    await lab.objects.createAdvertisement('nowhere', {
+      ipAddressPools: ['nowhere'],
+      nodeSelectors: [{ matchLabels: { 'kubernetes.io/hostname': 'nobody' } }],
+    });
+    const annotations = { 'fairlead.dev/address-pool': 'nowhere' };
+    await lab.objects.createService('nowhere', { selector: { app: 'web' } }, annotations);
+    const { status } = await lab.announcement(ip('192.0.2.151'), () => true);
+    expect(status.node).toBe(undefined);
+    expect(status.excluded).toEqual(
+      ['node-1', 'node-2', 'node-3'].map((node) => ({
+        node,
+        reason: 'no advertisement of the pool selects the node',
+      })),
+    );
+    await lab.objects.deleteService('nowhere');
+    await lab.objects.deletePool('nowhere');
   });
 });
 
@@ -337,6 +456,56 @@ describe('an agent that is killed', () => {
   });
 });
 
+describe('pods on a node', () => {
+  /** Resolves when 20 requests in a row came to pods of other nodes. */
+  const passedOver = (name: string) =>
+    until(
+      async () => {
+        const nodes = new Set<string>();
+        for (let i = 0; i < 20; i++) nodes.add((await lab.answer(lab.client, { host: web[0] })).node);
+        return nodes;
+      },
+      (nodes) => !nodes.has(name),
+    );
+  const isReady = async (name: string) => {
+    const { status } = await lab.cluster.api.get(NODES, { name });
+    return status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+  };
+  const reached = (name: string) =>
+    until(
+      () => lab.answer(lab.client, { host: web[0] }),
+      ({ node }) => node === name,
+    );
+
+  it('whose agent is dead get nothing new, long before the API server knows; with it they are back', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const node = lab.cluster.plan.nodes.find(({ name }) => name !== owner.name) ?? owner;
+    await reached(node.name);
+    await lab.cluster.agents.get(node.name)?.stop('SIGKILL');
+    await passedOver(node.name);
+    expect(await isReady(node.name)).toBe('True'); // so that nothing but membership can have told
+    await lab.cluster.startAgent(node);
+    await lab.leases(node);
+    await reached(node.name);
+  });
+
+  it('whose agent was asked to stop serve on', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const node = lab.cluster.plan.nodes.find(({ name }) => name !== owner.name) ?? owner;
+    await lab.cluster.agents.get(node.name)?.stop('SIGTERM');
+    const probe = await lab.cluster.requesterIn(owner.name);
+    const figures = http({ host: '127.0.0.1', port: 10_249, path: '/metrics' });
+    const said = '\nfairlead_membership_nodes{state="leaving"} 1\n';
+    await until(
+      () => probe.ask(figures),
+      (reply) => reply.kind === 'answered' && reply.text.includes(said),
+    );
+    await reached(node.name);
+    await lab.cluster.startAgent(node);
+    await lab.leases(node);
+  });
+});
+
 describe('halves that are switched off', () => {
   it('--no-announce forwards and does not answer; --no-proxy answers and leaves the rules alone', async () => {
     const node = lab.node('node-2');
@@ -373,6 +542,35 @@ describe('the owner of an address that goes off the LAN', () => {
     expect((await lab.ownerOf(web[0])).name).toBe(other.name);
     expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
   });
+});
+
+describe('under random faults', () => {
+  const runs = Number(process.env.FAIRLEAD_FAULTS ?? 8);
+  const first = Number(process.env.FAIRLEAD_FAULTS_SEED ?? 1);
+  /** Milliseconds for one schedule; only a fault that nothing recovers from takes so long. */
+  const EACH = 60_000;
+
+  it(
+    `no question for an address is answered by two nodes, in ${runs} schedules from seed ${first} on`,
+    async () => {
+      const { nodes, client } = lab.cluster.plan;
+      let answered = 0;
+      for (let seed = first; seed < first + runs; seed++) {
+        const schedule = scheduleOf(seed, nodes.length);
+        const questions = new Questions(client, [web[0], ip(web[1])]);
+        await suffer(lab, schedule);
+        for (const node of nodes) await lab.leases(node);
+        await lab.ownerOf(web[0]);
+        questions.close();
+        answered += questions.answered;
+        expect(questions.answeredTwice, `FAIRLEAD_FAULTS_SEED=${seed}: ${JSON.stringify(schedule)}`).toEqual(
+          [],
+        );
+      }
+      expect(answered).toBeGreaterThan(runs * 50);
+    },
+    runs * EACH,
+  );
 });
 
 describe('agents', () => {

@@ -153,6 +153,21 @@ describe('a clean stop', () => {
   });
 });
 
+describe('a member that stopped in good order', () => {
+  it('is not called dead, however long it is silent, and is alive when it comes back', () => {
+    const members = three();
+    const seen = () => members.of('b').states(members.now).get('a');
+    members.send('a', members.of('a').leave(members.now));
+    members.passes = ({ from, to }) => from !== 'a' && to !== 'a';
+    members.advance(3_000);
+    expect(seen()).toBe('leaving');
+    members.start('a', rosterOf(1, 'a', 'b', 'c'));
+    members.passes = () => true;
+    members.advance(3_000);
+    expect(seen()).toBe('alive');
+  });
+});
+
 describe('messages', () => {
   it('that come again change nothing', () => {
     const members = three();

@@ -6,6 +6,7 @@ import { MembershipThread } from '../../src/membership/membership-thread.ts';
 import type { Keys } from '../../src/membership/seal.ts';
 import { addressTowards } from '../../src/membership/udp.ts';
 import { type Ip, ip } from '../../src/net/address.ts';
+import { macAt } from '../../src/net/mac.ts';
 import { until } from '../lab/running-lab.ts';
 
 const A = ip('192.0.2.200');
@@ -24,6 +25,8 @@ interface Running {
   readonly heard: Map<string, number>;
 }
 
+const NEAR = ip('192.0.2.9');
+const MAC = macAt(Uint8Array.of(2, 0, 0, 0, 0, 9));
 const running: MembershipThread[] = [];
 afterEach(async () => {
   await Promise.all(running.splice(0).map((thread) => thread.close()));
@@ -40,6 +43,7 @@ async function start(id: string, keys: Keys, holds = true): Promise<Running> {
     onChange: () => {},
     onRenewed: () => {},
     onHeard: (from, epoch) => heard.set(from, epoch),
+    onLook: async (address) => ({ near: address === NEAR, macs: address === NEAR ? [MAC] : [] }),
     onListening: listening.resolve,
     onProblem: (message) => listening.reject(new Error(message)),
   });
@@ -126,6 +130,18 @@ describe('a thread', () => {
       (epoch) => epoch === 1,
     );
     expect(a.thread.epoch).toBe(1);
+  });
+
+  it('resolve an address for each other, and wait for no answer for ever', async () => {
+    const members = { a: await start('a', KEYS), b: await start('b', KEYS) };
+    const roster = rosterOf(members, ip('127.0.0.1'));
+    for (const { thread } of Object.values(members)) thread.setRoster(roster);
+    const look = (address: Ip, to = 'b') => members.a.thread.look(to, address);
+    expect(await look(NEAR)).toEqual({ near: true, macs: [MAC] });
+    expect(await look(A)).toEqual({ near: false, macs: [] });
+    expect(await look(A, 'stranger')).toBeUndefined();
+    await members.b.thread.close();
+    expect(await look(NEAR)).toBeUndefined();
   });
 
   it('tells how late its timers are', async () => {

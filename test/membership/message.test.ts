@@ -10,11 +10,13 @@ import {
   isPortable,
   LONGEST_MESSAGE,
   type Message,
+  MOST_MACS,
   NODE_STATES,
   VIEW_BYTES,
 } from '../../src/membership/message.ts';
 import { LONGEST_NAME } from '../../src/membership/roster.ts';
 import { fromBigInt, type Ip, ip } from '../../src/net/address.ts';
+import { macAt } from '../../src/net/mac.ts';
 
 const u16 = fc.integer({ min: 0, max: 0xffff });
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -56,6 +58,16 @@ const body: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ kind: fc.constant('nudge' as const), token: u64, count: u32 }),
   fc.record({ kind: fc.constant('refuse' as const), token: u64 }),
   fc.record({ kind: fc.constant('behind' as const) }),
+  fc.record({ kind: fc.constant('look' as const), nonce: u64, address }),
+  fc.record({
+    kind: fc.constant('seen' as const),
+    nonce: u64,
+    near: fc.boolean(),
+    macs: fc.array(
+      fc.uint8Array({ minLength: 6, maxLength: 6 }).map((bytes) => macAt(bytes)),
+      { maxLength: MOST_MACS },
+    ),
+  }),
   fc.record({
     kind: fc.constant('roster' as const),
     roster: fc.record({
