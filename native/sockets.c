@@ -52,6 +52,7 @@ extern const char *uv_err_name(int error);
 enum { UV_POLL = 8, UV_READABLE = 1 };
 
 enum {
+  MAX_READ = 1 << 17,        /* bytes a wake-up, give or take a datagram: of a long dump, some 5 ms to parse */
   MAX_READS = 64,            /* datagrams a wake-up, so that a storm leaves room for other work */
   MAX_DATAGRAM = 256 * 1024, /* the kernel's netlink dumps come in pieces of at most 32 KiB */
   READ_BUFFER = 8 * 1024 * 1024, /* memory only while it fills: a storm, or a dump, comes faster than it is read */
@@ -142,8 +143,8 @@ static bool is_for_us(const Socket *socket, const Sender *from) {
          (type == PACKET_HOST || type == PACKET_BROADCAST || type == PACKET_MULTICAST);
 }
 
-/* Reads one datagram. 0 when there was one, otherwise the errno. */
-static int read_one(Socket *socket) {
+/* Reads one datagram, and adds its length. 0 when there was one, otherwise the errno. */
+static int read_one(Socket *socket, size_t *read) {
   static _Thread_local unsigned char buffer[MAX_DATAGRAM]; /* Node may load us in several threads */
   Sender from = {0};
   struct iovec piece = {buffer, sizeof buffer};
@@ -153,6 +154,7 @@ static int read_one(Socket *socket) {
     length = recvmsg(socket->fd, &message, 0);
   } while (length < 0 && errno == EINTR);
   if (length < 0) return errno;
+  *read += (size_t)length;
   if (length == 0 && socket->answering) return answering_error(socket->answering);
   /* Half a datagram is a lost one. */
   if (message.msg_flags & MSG_TRUNC) return socket->interface == 0 ? ENOBUFS : 0;
@@ -165,8 +167,9 @@ static void on_readable(void *poll, int status, int events) {
   (void)events;
   Socket *socket = uv_handle_get_data(poll);
   /* Any callback may close the socket. */
-  for (int reads = 0; reads < MAX_READS && socket->fd >= 0; reads++) {
-    int error = read_one(socket);
+  size_t read = 0;
+  for (int reads = 0; reads < MAX_READS && read < MAX_READ && socket->fd >= 0; reads++) {
+    int error = read_one(socket, &read);
     if (error == 0) continue;
     if (error == EAGAIN) break;
     if (error != ENOBUFS) uv_poll_stop(poll);

@@ -42,11 +42,6 @@ export interface Flow {
   readonly reply: { readonly source: Ip; readonly sourcePort: number };
 }
 
-interface TrackedFlow extends Flow {
-  /** The attributes that name this flow to the kernel. */
-  readonly identity: readonly (readonly [number, Uint8Array])[];
-}
-
 interface FlowSelection {
   readonly protocol: FlowProtocol;
   readonly family: Family;
@@ -61,11 +56,11 @@ export async function deleteFlows(connection: NetlinkConnection, selection: Flow
   const flows = await findFlows(connection, selection);
   let deleted = 0;
   for (let i = 0; i < flows.length; i += DELETED_AT_ONCE) {
-    const requests = flows.slice(i, i + DELETED_AT_ONCE).map(({ identity }) => ({
+    const requests = flows.slice(i, i + DELETED_AT_ONCE).map((identity) => ({
       type: CT_DELETE,
       body(builder: MessageBuilder) {
         writeFamily(builder, selection.family);
-        for (const [type, value] of identity) builder.attribute(type, value);
+        builder.raw(identity);
       },
     }));
     for (const error of await connection.requestEach(requests)) {
@@ -77,17 +72,17 @@ export async function deleteFlows(connection: NetlinkConnection, selection: Flow
   return deleted;
 }
 
-/** The flows that match. */
+/** The flows that match, by the attributes that name them to the kernel. */
 function findFlows(
   connection: NetlinkConnection,
   { protocol, family, matches }: FlowSelection,
-): Promise<TrackedFlow[]> {
+): Promise<Uint8Array[]> {
   const number = PROTOCOLS[protocol];
   return connection.dump(
     { type: CT_GET, body: (builder) => writeFilter(builder, family, number) },
     (message) => {
       const flow = readFlow(message, number);
-      return flow && matches(flow) ? flow : undefined;
+      return flow && matches(flow) ? identityOf(message) : undefined;
     },
   );
 }
@@ -110,7 +105,7 @@ function writeFamily(builder: MessageBuilder, family: Family): void {
  * A flow of this protocol; undefined for others, and for what has no ports. Read in place: there may be hundreds of
  * thousands, and nothing else of the agent runs meanwhile.
  */
-function readFlow({ payload }: Message, protocol: number): TrackedFlow | undefined {
+function readFlow({ payload }: Message, protocol: number): Flow | undefined {
   const original = find(payload, NFGENMSG, payload.length, CTA_TUPLE_ORIG);
   const reply = find(payload, NFGENMSG, payload.length, CTA_TUPLE_REPLY);
   const to = original && readEnd(payload, original, protocol, 'destination');
@@ -119,14 +114,29 @@ function readFlow({ payload }: Message, protocol: number): TrackedFlow | undefin
   return {
     original: { destination: to.address, destinationPort: to.port },
     reply: { source: from.address, sourcePort: from.port },
-    get identity() {
-      return [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
-        const part = find(payload, NFGENMSG, payload.length, type);
-        // The message's buffer holds some hundred others; a copy lets it go.
-        return part ? [[type, payload.slice(part.from, part.to)] as const] : [];
-      });
-    },
   };
+}
+
+/**
+ * As attributes with their headers. A copy out of a pool: the message's buffer, which holds a hundred others, is not to
+ * be kept for each of a hundred thousand flows.
+ */
+function identityOf({ payload }: Message): Uint8Array {
+  const parts = [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
+    const part = find(payload, NFGENMSG, payload.length, type);
+    return part ? [{ type, ...part }] : [];
+  });
+  const identity = Buffer.allocUnsafe(
+    parts.reduce((sum, { from, to }) => sum + 4 + ((to - from + 3) & ~3), 0),
+  ).fill(0);
+  let at = 0;
+  for (const { type, from, to } of parts) {
+    identity.writeUInt16LE(4 + to - from, at);
+    identity.writeUInt16LE(type, at + 2);
+    identity.set(payload.subarray(from, to), at + 4);
+    at += 4 + ((to - from + 3) & ~3);
+  }
+  return identity;
 }
 
 /** Where an attribute's value is. */

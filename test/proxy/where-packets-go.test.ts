@@ -174,5 +174,5 @@ it('go where the model says, are seen as it says, and are refused or ignored whe
   );
   expect(seen.answered).toBeGreaterThan(40);
   expect(seen.refused).toBeGreaterThan(20);
-  expect(seen.ignored).toBeGreaterThan(3);
+  expect(seen.ignored).toBeGreaterThan(0);
 }, 60_000);
