@@ -186,7 +186,10 @@ export class Reconciler {
     const outcome = read.kind === 'valid' ? await provider.ensure(read.value) : await this.#refuse(read);
     onAllocation();
     const patch = statusPatch(service, outcome, clock.wallTime());
-    if (patch && (await this.#write(lease, service, patch))) this.#tell(service, patch);
+    if (patch && !(await this.#write(lease, service, patch))) return outcome.kind;
+    if (patch) this.#tell(service, patch);
+    await provider.shows(key, outcome.addresses);
+    onAllocation();
     return outcome.kind;
   }
 
