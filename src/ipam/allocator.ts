@@ -1,5 +1,6 @@
 // Which addresses a Service gets: a pure state machine over pools and requests that knows nothing of the API
-// server. After each step nobody waits who could be served, so a newcomer never overtakes who waits.
+// server. After each step nobody waits who could be served, so a newcomer never overtakes who waits. What a Service
+// moved away from is free only when its status shows that (`shows`).
 import type { AddressPool } from '../api/pool.ts';
 import type { ServiceRequest } from '../api/service.ts';
 import { type Family, familyOf, type Ip } from '../net/address.ts';
@@ -52,6 +53,8 @@ export class Allocator {
   #widened = false;
   #changed = new Set<string>();
   #journal: JournalEntry[] = [];
+  /** What Services showed at a start and could not keep, until the first is asked what it wants. */
+  #unkept: { readonly request: ServiceRequest; readonly addresses: readonly Ip[] }[] = [];
 
   /** Takes pools in any order; no two may overlap. Who may not stay moves at once, after all who may. */
   setPools(pools: readonly AddressPool[], surroundings: Surroundings = {}): void {
@@ -113,26 +116,40 @@ export class Allocator {
   keep(request: ServiceRequest): Holding {
     const current = this.#remember(request, false);
     this.#waiting.remove(request.key);
-    this.#assign(current, this.#stays(current), 'kept');
+    const stays = this.#stays(current);
+    this.#assign(current, stays, 'kept');
+    const unkept = current.held.filter((each) => !stays.some(({ address }) => address === each));
+    if (unkept.length > 0) this.#unkept.push({ request, addresses: unkept });
     this.#serveWaiting();
     return this.holds(request.key);
   }
 
   /** Gives the Service what it asks for, moving it only where it must. A refusal leaves in place what may stay. */
   allocate(request: ServiceRequest): Allocation {
+    this.#lingerUnkept();
     const refusal = this.#serve(this.#remember(request, true), 'asked');
     this.#serveWaiting();
     const holding = this.holds(request.key);
     return refusal ? { kind: 'refused', refusal, ...holding } : { kind: 'allocated', ...holding };
   }
 
-  /** Frees what the Service holds. */
+  /** Frees what the Service holds: its status shows nothing any more. */
   release(key: string): void {
     const known = this.#known.get(key);
     if (!known) return;
     this.#known.delete(key);
     this.#waiting.remove(key);
+    this.#unkept = this.#unkept.filter(({ request }) => request.key !== key);
     this.#assign(known.request, [], 'gone');
+    this.#serveWaiting();
+  }
+
+  /** The status of the Service shows these addresses and no others: what it had else may be handed on. */
+  shows(key: string, addresses: readonly Ip[]): void {
+    const { touched, freed, loosened } = this.#holdings.leave(key, addresses);
+    this.#freeAll(freed);
+    this.#tellWaitingFor(touched, key);
+    this.#loosened ||= loosened;
     this.#serveWaiting();
   }
 
@@ -217,23 +234,15 @@ export class Allocator {
     const moved = origins.join() !== (this.#origins.get(key) ?? []).join();
     const before = this.#holdings.of(key);
     const fresh = addresses.filter((address) => !this.#holdings.isTaken(address));
-    const { touched, freed, loosened } = this.#holdings.set(key, addresses, sharerOf(request));
+    const lingers = cause !== 'gone';
+    const { touched, freed, loosened } = this.#holdings.set(key, addresses, sharerOf(request), lingers);
     if (origins.length > 0) this.#origins.set(key, origins);
     else this.#origins.delete(key);
     for (const address of fresh) this.#count(address, 1);
     for (const address of before) if (!addresses.includes(address)) this.#countFor(namespace, address, -1);
     for (const address of addresses) if (!before.includes(address)) this.#countFor(namespace, address, 1);
-    for (const address of freed) {
-      const state = this.#pools.of(address);
-      if (!state) continue;
-      this.#count(address, -1);
-      state.free[familyOf(address)].give(address);
-      this.#freed.add(address);
-    }
-    // Who waits for an address by name is told with whom it is.
-    for (const address of touched)
-      for (const waiting of this.#waiting.waitingFor(address))
-        if (waiting !== key) this.#changed.add(waiting);
+    this.#freeAll(freed);
+    this.#tellWaitingFor(touched, key);
     this.#loosened ||= loosened;
     const changed = moved || before !== this.#holdings.of(key);
     if (moved || before.join() !== addresses.join())
@@ -246,6 +255,33 @@ export class Allocator {
         pools: [...new Set(origins)],
       });
     return changed;
+  }
+
+  /** Who keeps an address is known by now: what nobody does is left only once the status of who had it shows that. */
+  #lingerUnkept(): void {
+    for (const { request, addresses } of this.#unkept) {
+      const left = addresses.filter((address) => !this.#holdings.isTaken(address));
+      this.#holdings.linger(request.key, left, sharerOf(request));
+      for (const address of left) this.#count(address, 1);
+    }
+    this.#unkept = [];
+  }
+
+  #freeAll(addresses: readonly Ip[]): void {
+    for (const address of addresses) {
+      const state = this.#pools.of(address);
+      if (!state) continue;
+      this.#count(address, -1);
+      state.free[familyOf(address)].give(address);
+      this.#freed.add(address);
+    }
+  }
+
+  /** Who waits for an address by name is told with whom it is. */
+  #tellWaitingFor(addresses: Iterable<Ip>, but: string): void {
+    for (const address of addresses)
+      for (const waiting of this.#waiting.waitingFor(address))
+        if (waiting !== but) this.#changed.add(waiting);
   }
 
   #count(address: Ip, change: 1 | -1): void {

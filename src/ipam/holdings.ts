@@ -37,6 +37,9 @@ interface Change {
 }
 
 const NOTHING: readonly Ip[] = [];
+const UNCHANGED: Change = { touched: NOTHING, freed: NOTHING, loosened: false };
+/** Behind a Service's key: the tenant that it still is of addresses that it gave up. */
+const LEAVING = ' (leaving it)';
 
 export class Holdings {
   readonly #tenancies = new Map<Ip, Tenancy>();
@@ -53,9 +56,11 @@ export class Holdings {
     return this.#held.get(key)?.addresses ?? NOTHING;
   }
 
-  /** The first who came to the address of those who have it. */
+  /** The first who came to the address of those who have it; none who is leaving it. */
   holderOf(address: Ip): string | undefined {
-    return this.#tenancies.get(address)?.tenants.keys().next().value;
+    for (const tenant of this.#tenancies.get(address)?.tenants.keys() ?? [])
+      if (!tenant.endsWith(LEAVING)) return tenant;
+    return undefined;
   }
 
   /** Every address that somebody holds. */
@@ -70,11 +75,13 @@ export class Holdings {
     const other = anotherThan(key, tenancy.tenants);
     if (!other) return undefined;
     const [holder, held] = other;
+    const own = key + LEAVING;
     if (wanted.sharingKey === undefined || held.sharingKey !== wanted.sharingKey)
       return { holder, why: 'the two do not have the same fairlead.dev/allow-shared-ip key' };
     for (const port of wanted.ports) {
       const user = tenancy.ports.get(port);
-      if (user !== undefined && user !== key) return { holder: user, why: `both have the port ${port}` };
+      if (user !== undefined && user !== key && user !== own)
+        return { holder: user, why: `both have the port ${port}` };
     }
     if (held.backend !== wanted.backend) {
       const why =
@@ -90,21 +97,57 @@ export class Holdings {
     return value === undefined ? undefined : fromBigInt(range.family, value);
   }
 
-  /** `key` holds exactly these addresses from now on. The caller has asked for conflicts. */
-  set(key: string, addresses: readonly Ip[], sharer: Sharer): Change {
-    const before = this.#held.get(key);
-    if (before && sameTexts(before.addresses, addresses) && sameSharer(before.sharer, sharer))
-      return { touched: NOTHING, freed: NOTHING, loosened: false };
-    for (const address of before?.addresses ?? []) this.#leave(address, key);
+  /**
+   * `key` holds exactly these addresses from now on. The caller has asked for conflicts. What it gives up stays with it
+   * as something that it is leaving if `lingers`.
+   */
+  set(key: string, addresses: readonly Ip[], sharer: Sharer, lingers: boolean): Change {
+    const before = this.#held.get(key) ?? { addresses: NOTHING, sharer };
+    const left = this.#held.get(key + LEAVING) ?? { addresses: NOTHING, sharer };
+    if (
+      sameTexts(before.addresses, addresses) &&
+      sameSharer(before.sharer, sharer) &&
+      (lingers || left.addresses.length === 0)
+    )
+      return UNCHANGED;
+    const stillLeft = left.addresses.filter((address) => !addresses.includes(address));
+    const given = before.addresses.filter((address) => !addresses.includes(address));
+    // In this order no port is the Service's and its former self's at one time.
+    this.#put(key + LEAVING, stillLeft, left.sharer);
+    this.#put(key, addresses, sharer);
+    this.#put(key + LEAVING, lingers ? [...stillLeft, ...given] : NOTHING, before.sharer);
+    const touched = new Set([...before.addresses, ...left.addresses, ...addresses]);
+    return {
+      touched,
+      freed: [...touched].filter((address) => !this.#tenancies.has(address)),
+      loosened:
+        before.sharer.sharingKey !== undefined || (addresses.length > 0 && sharer.sharingKey !== undefined),
+    };
+  }
+
+  /** The Service, which had these addresses before anybody was asked, is leaving them. */
+  linger(key: string, addresses: readonly Ip[], sharer: Sharer): void {
+    this.#put(key + LEAVING, addresses, sharer);
+  }
+
+  /** Of what it is leaving, the Service has left all but these. */
+  leave(key: string, but: readonly Ip[]): Change {
+    const left = this.#held.get(key + LEAVING);
+    if (!left) return UNCHANGED;
+    const stillLeft = left.addresses.filter((address) => but.includes(address));
+    this.#put(key + LEAVING, stillLeft, left.sharer);
+    return {
+      touched: left.addresses,
+      freed: left.addresses.filter((address) => !this.#tenancies.has(address)),
+      loosened: left.sharer.sharingKey !== undefined,
+    };
+  }
+
+  #put(key: string, addresses: readonly Ip[], sharer: Sharer): void {
+    for (const address of this.of(key)) this.#leave(address, key);
     for (const address of addresses) this.#enter(address, key, sharer);
     if (addresses.length > 0) this.#held.set(key, { addresses, sharer });
     else this.#held.delete(key);
-    return {
-      touched: new Set([...(before?.addresses ?? []), ...addresses]),
-      freed: (before?.addresses ?? []).filter((address) => !this.#tenancies.has(address)),
-      loosened:
-        before?.sharer.sharingKey !== undefined || (addresses.length > 0 && sharer.sharingKey !== undefined),
-    };
   }
 
   #enter(address: Ip, key: string, sharer: Sharer): void {
@@ -140,7 +183,7 @@ export class Holdings {
 }
 
 function anotherThan(key: string, tenants: ReadonlyMap<string, Sharer>): [string, Sharer] | undefined {
-  for (const tenant of tenants) if (tenant[0] !== key) return tenant;
+  for (const tenant of tenants) if (tenant[0] !== key && tenant[0] !== key + LEAVING) return tenant;
   return undefined;
 }
 

@@ -162,13 +162,16 @@ export class Search {
   }
 
   /** The lowest address in this pool that others share under the same key, with room for these ports. */
-  #company({ pool }: PoolState, family: Family, request: ServiceRequest): Ip | undefined {
+  #company(state: PoolState, family: Family, request: ServiceRequest): Ip | undefined {
     if (request.sharingKey === undefined) return undefined;
-    for (const range of pool.ranges) {
+    for (const range of state.pool.ranges) {
       for (let { first } = range; range.family === family && first <= range.last; ) {
         const address = this.#holdings.company({ ...range, first }, sharerOf(request));
         if (!address) break;
-        if (this.#pools.barred(address, request.key) === undefined) return address;
+        // Who is leaving it may be, because the pool gives it out no more.
+        const usable =
+          this.#pools.of(address) === state && this.#pools.barred(address, request.key) === undefined;
+        if (usable) return address;
         first = toBigInt(address) + 1n;
       }
     }

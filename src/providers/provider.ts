@@ -42,7 +42,9 @@ export interface Provider {
   keep(request: ServiceRequest): Promise<Ingress>;
   /** Gives the Service what it asks for. A second call with the same request changes nothing. */
   ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome>;
-  /** Gives up what the Service has, if it has anything. */
+  /** The Service's status shows these addresses and no others: whatever else it had may be handed on. */
+  shows(key: string, addresses: readonly Ip[]): Promise<void>;
+  /** Gives up what the Service has, if it has anything: its status shows nothing any more. */
   remove(key: string, beforeWrite: BeforeWrite): Promise<void>;
   /** Keys of the Services that have something here. */
   listOwned(): Promise<readonly string[]>;

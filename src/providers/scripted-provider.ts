@@ -1,7 +1,7 @@
 // A provider that answers by script, for tests of what stands above it. Without a script it gives each Service
 // one address of 198.51.100.0/24, in the order in which they ask.
 import type { ServiceRequest } from '../api/service.ts';
-import { fromBigInt, ip, toBigInt } from '../net/address.ts';
+import { fromBigInt, type Ip, ip, toBigInt } from '../net/address.ts';
 import type { BeforeWrite, Ingress, Outcome, Provider } from './provider.ts';
 
 const NOTHING: Ingress = { addresses: [] };
@@ -48,6 +48,8 @@ export class ScriptedProvider implements Provider {
     if (addresses.length === 0) this.#has.delete(key);
     else this.#has.set(key, { addresses, ...(source === undefined ? {} : { source }) });
   }
+
+  async shows(_key: string, _addresses: readonly Ip[]): Promise<void> {}
 
   async remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
     await this.#work(key, beforeWrite);

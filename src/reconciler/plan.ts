@@ -55,6 +55,7 @@ export function planChanges(
   const before = new Map(requests.map(({ request: { key } }) => [key, allocator.holds(key)]));
   const after = checked(next);
   setPools(allocator, cluster, after, now);
+  show(allocator, requests);
   const changes: PlannedChange[] = [];
   for (const { request, isValid } of requests) {
     const { key } = request;
@@ -192,4 +193,13 @@ function settle(allocator: Allocator, requests: readonly Asking[], claims: reado
   for (const { request, isValid } of requests)
     if (isValid) allocator.allocate(request);
     else allocator.keep(request);
+  show(allocator, requests);
+}
+
+/** As the controller does with every change: what it wrote lets others have what was left, who may move then, too. */
+function show(allocator: Allocator, requests: readonly Asking[]): void {
+  do {
+    allocator.drainJournal();
+    for (const { request } of requests) allocator.shows(request.key, allocator.holds(request.key).addresses);
+  } while (allocator.drainJournal().length > 0);
 }

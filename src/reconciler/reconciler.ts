@@ -225,8 +225,12 @@ export class Reconciler {
       read.kind === 'valid' ? await provider.ensure(read.value, beforeWrite) : await this.#refuse(read);
     onAllocation();
     const patch = statusPatch(service, outcome, clock.wallTime());
-    if (patch && (await this.#write(lease, service, patch))) this.#tell(service, patch);
     const { kind: ended, again } = outcome;
+    const written = !patch || (await this.#write(lease, service, patch));
+    if (patch && written) this.#tell(service, patch);
+    if (!written) return { ended };
+    await provider.shows(key, outcome.addresses);
+    onAllocation();
     return {
       ended,
       ...(again === undefined ? {} : { again }),

@@ -131,6 +131,12 @@ class World {
         this.known.delete(one.request.key);
         this.allocator.release(one.request.key);
     }
+    // Whoever moved shows it: what others get by that may make them move, too.
+    let shown: string;
+    do {
+      shown = this.#text();
+      for (const key of this.known.keys()) this.allocator.shows(key, this.allocator.holds(key).addresses);
+    } while (this.#text() !== shown);
     this.held = new Map([...this.known.keys()].map((key) => [key, this.allocator.holds(key)]));
     this.#checkSharing();
     this.#checkPools(before);
@@ -138,6 +144,10 @@ class World {
     this.#checkStaying(before, kindred);
     if (one.kind !== 'pools') this.#checkAge(before, waited, pools);
     this.#checkNobodyWaitsInVain();
+  }
+
+  #text(): string {
+    return [...this.known.keys()].map((key) => this.allocator.holds(key).addresses.join()).join(' ');
   }
 
   /** Who wants and lacks something, oldest first. */

@@ -12,12 +12,18 @@ function allocator(specs: Readonly<Record<string, readonly string[] | object>>):
 
 type Wish = Parameters<typeof request>[1];
 
-/** What the Service gets: addresses, or why not in words. */
+/** What the Service gets, and shows from then on: addresses, or why not in words. */
 function give(from: Allocator, name: string, wish: Wish = {}, age = 0): string {
   const answer = from.allocate(request(name, wish, age));
+  show(from, name);
   return answer.kind === 'allocated'
     ? answer.addresses.join(' ')
     : `${answer.refusal.reason}: ${explain(answer.refusal)}`;
+}
+
+/** Its status tells what it has by now. */
+function show(from: Allocator, name: string): void {
+  from.shows(`shop/${name}`, from.holds(`shop/${name}`).addresses);
 }
 
 describe('which address', () => {
@@ -186,6 +192,7 @@ describe('addresses asked for by name', () => {
     });
     some.release('shop/a');
     expect(some.holds('shop/b').addresses).toEqual(['192.0.2.5']);
+    show(some, 'b');
     expect(give(some, 'c')).toBe('192.0.2.1');
   });
 });
@@ -346,6 +353,7 @@ describe('who waits', () => {
     give(some, 'old', { addresses: ['192.0.2.3'] }, 1);
     give(some, 'young', { families: ['IPv4', 'IPv6'] }, 9);
     some.release('shop/holder');
+    show(some, 'mover');
     expect(some.holds('shop/mover').addresses).toEqual(['192.0.2.5']);
     expect(some.holds('shop/old').addresses).toEqual(['192.0.2.3']);
     expect(some.holds('shop/young').addresses).toEqual(['2001:db8::5']);

@@ -26,6 +26,10 @@ interface Service {
   wants: boolean;
   waits: boolean;
   has: { address: Ip; pool: string }[];
+  /** The request as which it came to what it has. */
+  as: ServiceRequest;
+  /** What it gave up, and as whom, while its status may still show it. */
+  leaving: { address: Ip; request: ServiceRequest }[];
 }
 
 export class NaiveAllocator {
@@ -85,8 +89,27 @@ export class NaiveAllocator {
     if (!service) return;
     service.waits = false;
     this.#set(service, []);
+    this.#leave(service);
     this.services.delete(key);
     this.#serveWaiting();
+  }
+
+  /** The first Service whose status may show what it does not have. */
+  leaver(): string | undefined {
+    return [...this.services.values()].find(({ leaving }) => leaving.length > 0)?.request.key;
+  }
+
+  /** The Service's status shows what it has. */
+  shows(key: string): void {
+    const service = this.services.get(key);
+    if (service) this.#leave(service);
+    this.#serveWaiting();
+  }
+
+  #leave(service: Service): void {
+    const { leaving } = service;
+    service.leaving = [];
+    for (const { address } of leaving) if (!this.#isTaken(address)) this.#giveUp(address);
   }
 
   isMet({ request, has }: Service): boolean {
@@ -98,7 +121,14 @@ export class NaiveAllocator {
   }
 
   #know(request: ServiceRequest, wants: boolean): Service {
-    const service = this.services.get(request.key) ?? { request, wants, waits: false, has: [] };
+    const service = this.services.get(request.key) ?? {
+      request,
+      wants,
+      waits: false,
+      has: [],
+      as: request,
+      leaving: [],
+    };
     Object.assign(service, { request, wants });
     this.services.set(request.key, service);
     return service;
@@ -128,7 +158,12 @@ export class NaiveAllocator {
   #set(service: Service, has: Service['has']): boolean {
     const before = service.has;
     service.has = has;
-    for (const { address } of before) if (!this.#isTaken(address)) this.#giveUp(address);
+    const isIn = (list: readonly { address: Ip }[], address: Ip) =>
+      list.some((each) => each.address === address);
+    const left = before.filter(({ address }) => !isIn(has, address));
+    service.leaving = service.leaving.filter(({ address }) => !isIn(has, address));
+    service.leaving.push(...left.map(({ address }) => ({ address, request: service.as })));
+    service.as = service.request;
     return before.map(({ address }) => address).join() !== has.map(({ address }) => address).join();
   }
 
@@ -141,8 +176,12 @@ export class NaiveAllocator {
     return this.#holders(address).length > 0;
   }
 
-  #holders(address: Ip): Service[] {
-    return [...this.services.values()].filter(({ has }) => has.some((each) => each.address === address));
+  /** Those who have the address, and those who are leaving it. */
+  #holders(address: Ip): ServiceRequest[] {
+    return [...this.services.values()].flatMap(({ as, has, leaving }) => [
+      ...(has.some((each) => each.address === address) ? [as] : []),
+      ...leaving.filter((each) => each.address === address).map(({ request }) => request),
+    ]);
   }
 
   #usable({ addresses, avoidBuggyIPs }: NaivePool): Ip[] {
@@ -166,14 +205,7 @@ export class NaiveAllocator {
   }
 
   #fits(address: Ip, request: ServiceRequest): boolean {
-    return this.#holders(address).every(
-      ({ request: other }) =>
-        other.key === request.key ||
-        (other.sharingKey !== undefined &&
-          other.sharingKey === request.sharingKey &&
-          other.backend === request.backend &&
-          !other.ports.some((port) => request.ports.includes(port))),
-    );
+    return this.#holders(address).every((other) => other.key === request.key || canShare(other, request));
   }
 
   #mayStay({ request, has }: Service): Service['has'] {
@@ -266,12 +298,22 @@ export class NaiveAllocator {
     const reserves = this.#reservations.flatMap(({ addresses }) => addresses);
     const free = possible.filter((address) => !this.#isTaken(address) && !reserves.includes(address));
     const shared = possible.find(
-      (address) => this.#isTaken(address) && !this.#holders(address).includes(service),
+      (address) =>
+        this.#isTaken(address) && this.#holders(address).every((other) => canShare(other, request)),
     );
     const next = pool.reuse === 'lowest' ? free[0] : free.toSorted((a, b) => usedAt(a) - usedAt(b))[0];
     const address = reserved ?? shared ?? next;
     return address && { address, pool: pool.name };
   }
+}
+
+function canShare(a: ServiceRequest, b: ServiceRequest): boolean {
+  return (
+    a.sharingKey !== undefined &&
+    a.sharingKey === b.sharingKey &&
+    a.backend === b.backend &&
+    !a.ports.some((port) => b.ports.includes(port))
+  );
 }
 
 function rank({ allocation }: NaivePool): number {

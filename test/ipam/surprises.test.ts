@@ -1,6 +1,7 @@
 // What surprises users of MetalLB, as measured there, and does not happen here.
 import { describe, expect, it } from 'vitest';
 import { Allocator } from '../../src/ipam/allocator.ts';
+import { ip } from '../../src/net/address.ts';
 import { pools, request } from './builders.ts';
 
 const LAN = ['192.0.2.1-192.0.2.9'];
@@ -11,7 +12,9 @@ function allocator(specs: Readonly<Record<string, readonly string[] | object>>):
   return made;
 }
 
+/** What they have, once they show what they have by now, one after the other. */
 function held(from: Allocator, ...names: readonly string[]): string[] {
+  for (const key of names.map((name) => `shop/${name}`)) from.shows(key, from.holds(key).addresses);
   return names.map((name) => from.holds(`shop/${name}`).addresses.join(' '));
 }
 
@@ -23,6 +26,83 @@ describe('a Service that must move at a start', () => {
     for (const each of [mover, stayer]) some.keep(each);
     for (const each of [mover, stayer]) some.allocate(each);
     expect(held(some, 'mover', 'stayer')).toEqual(['192.0.2.2', '192.0.2.1']);
+  });
+});
+
+describe('an address that a Service moves away from', () => {
+  const some = () => {
+    const made = allocator({ lan: ['192.0.2.1'], wan: ['198.51.100.1-198.51.100.2'] });
+    made.allocate(request('a', { pool: 'lan' }));
+    made.allocate(request('late', { addresses: ['192.0.2.1'] }));
+    made.drainChanged();
+    made.allocate(request('a', { pool: 'wan' }));
+    return made;
+  };
+
+  it('is nobody else’s before the status shows the new one', () => {
+    const made = some();
+    expect(made.drainChanged()).toEqual(['shop/late']);
+    expect(made.allocate(request('late', { addresses: ['192.0.2.1'] }))).toMatchObject({
+      refusal: { reason: 'AddressInUse', holder: 'shop/a (leaving it)' },
+    });
+    expect(made.allocate(request('other', { pool: 'lan' })).kind).toBe('refused');
+    expect(made.holderOf(ip('192.0.2.1'))).toBeUndefined();
+    expect(made.counts('lan')).toMatchObject({ assigned: { IPv4: 1n } });
+    made.shows('shop/a', [ip('192.0.2.1')]); // a write from before it moved
+    expect(made.holds('shop/late').addresses).toEqual([]);
+    made.shows('shop/a', [ip('198.51.100.1')]);
+    expect(made.holds('shop/late').addresses).toEqual(['192.0.2.1']);
+    expect(made.counts('lan')).toMatchObject({ assigned: { IPv4: 1n } });
+  });
+
+  it('is its own again if it asks for it meanwhile', () => {
+    const made = some();
+    expect(made.allocate(request('a', { pool: 'lan', addresses: ['192.0.2.1'] })).kind).toBe('allocated');
+    made.shows('shop/a', [ip('192.0.2.1')]);
+    expect(made.holds('shop/late').addresses).toEqual([]);
+    made.release('shop/a');
+    expect(made.holds('shop/late').addresses).toEqual(['192.0.2.1']);
+  });
+
+  it('is free when the Service goes', () => {
+    const made = some();
+    made.release('shop/a');
+    expect(made.holds('shop/late').addresses).toEqual(['192.0.2.1']);
+    expect(made.counts('wan')).toMatchObject({ assigned: { IPv4: 0n } });
+  });
+
+  it('is shared with nobody who has its ports', () => {
+    const made = allocator({ lan: ['192.0.2.1'], wan: ['198.51.100.1'] });
+    const key = { sharingKey: 'k' };
+    made.allocate(request('a', { ...key, ports: ['TCP/80'], pool: 'lan' }));
+    made.allocate(request('b', { ...key, ports: ['TCP/443'], pool: 'lan' }));
+    made.allocate(request('c', { ...key, ports: ['TCP/80'], pool: 'lan' }));
+    made.allocate(request('a', { ...key, ports: ['TCP/80'], pool: 'wan' }));
+    expect(made.holds('shop/c').addresses).toEqual([]);
+    made.shows('shop/a', [ip('198.51.100.1')]);
+    expect(made.holds('shop/c').addresses).toEqual(['192.0.2.1']);
+  });
+
+  it('or shows at a start though it may not keep it, is nobody’s either', () => {
+    const made = allocator({
+      lan: { addresses: ['192.0.2.1'], serviceAllocation: { namespaces: ['bank'] } },
+    });
+    const mover = request('mover', { held: ['192.0.2.1'] });
+    const [late] = [request('late', { namespace: 'bank' })];
+    made.keep(mover);
+    expect(made.allocate(late).kind).toBe('refused');
+    made.allocate(mover);
+    made.shows('shop/mover', []);
+    expect(made.holds('bank/late').addresses).toEqual(['192.0.2.1']);
+  });
+
+  it('but not one that another keeps, who shows it too', () => {
+    const made = allocator({
+      lan: { addresses: ['192.0.2.1'], serviceAllocation: { namespaces: ['bank'] } },
+    });
+    made.keep(request('mover', { held: ['192.0.2.1'] }));
+    made.keep(request('stays', { namespace: 'bank', held: ['192.0.2.1'] }));
+    expect(made.allocate(request('stays', { namespace: 'bank' })).kind).toBe('allocated');
   });
 });
 

@@ -6,7 +6,7 @@ import { KubeError } from '../../src/kube/kube-api.ts';
 import type { KubeObject, NamespaceObject, ServiceObject } from '../../src/kube/objects.ts';
 import { SERVICES } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
-import { ip } from '../../src/net/address.ts';
+import { type Ip, ip } from '../../src/net/address.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
 import type { BeforeWrite } from '../../src/providers/provider.ts';
@@ -21,6 +21,7 @@ const FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
 /** Remembers what it was asked. */
 class Provider extends ScriptedProvider {
   readonly calls: string[] = [];
+  readonly shown: string[] = [];
   /** Awaited before `keep` ends. */
   keeping: Promise<void> = Promise.resolve();
 
@@ -39,6 +40,10 @@ class Provider extends ScriptedProvider {
   override async remove(key: string, beforeWrite: BeforeWrite) {
     this.calls.push(`remove ${key}`);
     await super.remove(key, beforeWrite);
+  }
+
+  override async shows(key: string, addresses: readonly Ip[]) {
+    this.shown.push(`${key} ${addresses.join()}`);
   }
 }
 
@@ -220,6 +225,21 @@ describe('a Service', () => {
     await clock.advance(0);
     expect(statusOf('a')).toEqual({ addresses: ['198.51.100.50'], reason: 'Allocated' });
     expect(reasons()).toEqual(['AllocationFailed', 'IPAllocated']);
+  });
+
+  it('is said to show what it has when that is written, and not before', async () => {
+    await start();
+    const writing = Promise.withResolvers<void>();
+    api.before = () => writing.promise;
+    services.set(service('a'));
+    await clock.advance(0);
+    expect(provider.shown).toEqual([]);
+    writing.reject(new KubeError(500, 'InternalError', 'not written'));
+    await clock.advance(0);
+    expect(provider.shown).toEqual([]);
+    api.before = () => {};
+    await clock.advance(60_000);
+    expect(new Set(provider.shown)).toEqual(new Set(['shop/a 198.51.100.1']));
   });
 
   it('that is no load balancer any more, or deleted, gives up what it has', async () => {

@@ -68,6 +68,11 @@ export class L2Provider implements Provider {
     return { kind, reason, message: explain(result.refusal), ...this.#ingressOf(result, request) };
   }
 
+  async shows(key: string, addresses: readonly Ip[]): Promise<void> {
+    this.#allocator.shows(key, addresses);
+    this.#tell();
+  }
+
   async remove(key: string): Promise<void> {
     this.#owned.delete(key);
     this.#allocator.release(key);
