@@ -5,6 +5,7 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
+import { clouds } from './clouds.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
@@ -16,6 +17,7 @@ const BENCHMARKS = {
   allocation,
   controller,
   queue,
+  clouds,
   'kernel-load': kernelLoad,
   'forwarding-changes': forwardingChanges,
   'arp-answer': arpAnswer,
