@@ -9,17 +9,19 @@ import type { NamespaceObject, ServiceObject } from '../kube/objects.ts';
 import { SERVICES } from '../kube/resources.ts';
 import { keyOf, type Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
-import type { Outcome, Provider } from '../providers/provider.ts';
-import type { Lease, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
+import { type Outcome, type Provider, RemovalPendingError } from '../providers/provider.ts';
+import type { Lease, Priority, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
 import { eventFor } from '../status/service-event.ts';
 import {
   ALLOCATED_CONDITION,
   bearsOurMark,
+  claimingPatch,
   clearingPatch,
   emptyingPatch,
   type StatusPatch,
   statusPatch,
 } from '../status/service-status.ts';
+import { type CloudRoute, isCloudService } from './cloud-route.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 
 export const FIELD_MANAGER = 'fairlead-controller';
@@ -38,6 +40,8 @@ export interface ReconcilerOptions {
   readonly provider: Provider;
   readonly queue: WorkQueue;
   readonly classes: ServiceClasses;
+  /** Services of other classes, which a cloud serves. */
+  readonly cloud?: CloudRoute;
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly log: Logger;
@@ -57,26 +61,33 @@ export class Reconciler {
 
   /** Works until `signal` aborts. The stores must hold their first whole list, and the provider its pools. */
   async run(signal: AbortSignal): Promise<void> {
-    const { services, namespaces, queue, provider } = this.#options;
+    const { services, namespaces, queue, provider, cloud } = this.#options;
     await this.#keepAll();
-    const owned = await provider.listOwned();
+    const owned = await this.#listOwned();
     // From here to the subscriptions nothing waits, so that no change falls in between.
     this.#addAll(owned);
     const unsubscribe = [
-      queue.subscribe(() => provider.listOwned().then((keys) => this.#addAll(keys))),
+      queue.subscribe(() => this.#listOwned().then((keys) => this.#addAll(keys))),
       services.subscribe((key) => this.#add(key)),
       namespaces.subscribe((name) => this.#addNamespace(name)),
       provider.subscribe((key) => this.#add(key)),
+      ...(cloud ? [cloud.provider.subscribe((key) => this.#add(key))] : []),
     ];
     const workers = Array.from({ length: CONCURRENCY }, () => this.#work(signal));
     await Promise.race([Promise.all(workers), this.#stopPatience(signal)]);
     for (const end of unsubscribe) end();
   }
 
+  async #listOwned(): Promise<readonly string[]> {
+    const { provider, cloud } = this.#options;
+    return [...(await provider.listOwned()), ...((await cloud?.provider.listOwned()) ?? [])];
+  }
+
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
   async #keepAll(): Promise<void> {
-    const { provider, onAllocation } = this.#options;
+    const { provider, cloud, onAllocation } = this.#options;
     for (const service of [...this.#options.services.values()].sort(byAge)) {
+      if (cloud && isCloudService(service, cloud)) continue;
       const read = this.#read(service);
       const request = read.kind === 'valid' ? read.value : read.kind === 'invalid' ? read.keeps : undefined;
       if (request && request.held.length > 0) await provider.keep(request);
@@ -94,8 +105,7 @@ export class Reconciler {
   #addAll(owned: readonly string[]): void {
     const { services, queue } = this.#options;
     for (const key of owned) if (!services.get(key)) queue.add(key);
-    for (const service of [...services.values()].sort(byTurn))
-      queue.add(keyOf(service), { priority: 'resync' });
+    for (const service of [...services.values()].sort(byTurn)) this.#enqueue(service, 'resync');
   }
 
   /** A namespace's labels decide on the pools of its Services. */
@@ -114,12 +124,19 @@ export class Reconciler {
       this.#batch.clear();
       const found = keys.map((each) => services.get(each)).filter((service) => service !== undefined);
       for (const each of keys) if (!services.get(each)) queue.add(each);
-      for (const service of found.sort(byTurn)) queue.add(keyOf(service));
+      for (const service of found.sort(byTurn)) this.#enqueue(service, 'change');
     });
   }
 
-  #read(service: ServiceObject): ServiceRead {
-    const { classes, namespaces } = this.#options;
+  /** The Services of one cloud account in one namespace take turns with those of others. */
+  #enqueue(service: ServiceObject, priority: Priority): void {
+    const { queue, cloud } = this.#options;
+    const account = cloud && isCloudService(service, cloud) ? cloud.provider.accountOf(service) : '';
+    queue.add(keyOf(service), { priority, account });
+  }
+
+  #read(service: ServiceObject, classes = this.#options.classes): ServiceRead {
+    const { namespaces } = this.#options;
     const labels = namespaces.get(service.metadata.namespace ?? '')?.metadata.labels ?? {};
     return readService(service, classes, labels);
   }
@@ -144,6 +161,7 @@ export class Reconciler {
 
   async #afterFailure(key: string, error: unknown, signal: AbortSignal): Promise<WorkOutcome> {
     const { clock, log } = this.#options;
+    if (error instanceof RemovalPendingError) return { kind: 'retry', after: error.retryAfter };
     if (error instanceof LeaseLost) {
       log.warn({ service: key, token: error.token }, 'lost the right to a Service while working on it');
       return { kind: 'retry' };
@@ -167,15 +185,17 @@ export class Reconciler {
   }
 
   /** One run. Resolves with how it ended, as the metric names it. */
-  async #reconcile(lease: Lease): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready'> {
+  async #reconcile(lease: Lease): Promise<Outcome['kind'] | 'deleted' | 'foreign' | 'unready' | 'waiting'> {
     const { key } = lease;
-    const { services, provider, onAllocation, clock } = this.#options;
+    const { services, provider, cloud, onAllocation, clock } = this.#options;
     const service = services.get(key);
     if (!service) {
       await provider.remove(key);
       onAllocation();
+      await cloud?.provider.remove(key);
       return 'deleted';
     }
+    if (cloud && isCloudService(service, cloud)) return this.#reconcileInCloud(lease, service, cloud);
     const read = this.#read(service);
     if (service.metadata.deletionTimestamp !== undefined) {
       await this.#release(lease, service, read);
@@ -187,8 +207,42 @@ export class Reconciler {
     }
     const outcome = read.kind === 'valid' ? await provider.ensure(read.value) : await this.#refuse(read);
     onAllocation();
-    const patch = statusPatch(service, outcome, clock.wallTime());
-    if (patch && (await this.#write(lease, service, patch))) this.#tell(service, patch);
+    // What a cloud made for it before its class changed goes when it is served here.
+    const places = cloud?.provider.placesOf(service);
+    const patch = statusPatch(service, outcome, clock.wallTime(), places);
+    const after = patch ? await this.#write(lease, service, patch) : service;
+    if (patch && after) this.#tell(service, patch);
+    if (after && places !== undefined && outcome.kind === 'done') {
+      await cloud?.provider.remove(key);
+      const last = statusPatch(after, outcome, clock.wallTime());
+      if (last) await this.#write(lease, after, last);
+    }
+    return outcome.kind;
+  }
+
+  /** The Service bears our finalizer, and the accounts in which there may be something, before anything is made there. */
+  async #reconcileInCloud(lease: Lease, service: ServiceObject, { classes, provider }: CloudRoute) {
+    const { clock, onAllocation } = this.#options;
+    const read = this.#read(service, classes);
+    if (service.metadata.deletionTimestamp !== undefined) {
+      await this.#release(lease, service, read);
+      return 'deleted';
+    }
+    if (read.kind === 'foreign' || read.kind === 'unready') {
+      await this.#release(lease, service, read);
+      return read.kind;
+    }
+    const places = provider.claim(service);
+    const claim = places === undefined ? undefined : claimingPatch(service, places);
+    const claimed = claim ? await this.#write(lease, service, claim) : service;
+    if (!claimed) return 'deleted';
+    const outcome = await provider.ensure(read.kind === 'valid' ? read.value : read.keeps);
+    if (outcome.kind === 'waiting') return 'waiting';
+    const patch = statusPatch(claimed, outcome, clock.wallTime(), provider.placesOf(service));
+    if (patch && (await this.#write(lease, claimed, patch))) this.#tell(claimed, patch);
+    // An address from before its class changed is free when the Service shows it no more.
+    await this.#options.provider.remove(lease.key);
+    onAllocation();
     return outcome.kind;
   }
 
@@ -197,12 +251,28 @@ export class Reconciler {
    * another, and wherever this is cut off, our condition is there for the next try to find.
    */
   async #release(lease: Lease, service: ServiceObject, { kind }: ServiceRead): Promise<void> {
-    const { provider, onAllocation } = this.#options;
+    const { provider, cloud, onAllocation, clock } = this.#options;
     const concerned = kind !== 'foreign' || bearsOurMark(service);
     const emptying = concerned ? emptyingPatch(service) : undefined;
     const emptied = emptying ? await this.#write(lease, service, emptying) : service;
     await provider.remove(keyOf(service));
     onAllocation();
+    if (cloud && emptied) {
+      try {
+        await cloud.provider.remove(keyOf(service));
+      } catch (error) {
+        if (!(error instanceof RemovalPendingError)) throw error;
+        const { reason, message } = error;
+        const held = statusPatch(
+          emptied,
+          { kind: 'pending', reason, message, addresses: [] },
+          clock.wallTime(),
+          cloud.provider.placesOf(emptied),
+        );
+        if (held && (await this.#write(lease, emptied, held))) this.#tell(emptied, held);
+        throw error;
+      }
+    }
     const clearing = concerned && emptied ? clearingPatch(emptied) : undefined;
     if (clearing && emptied && (await this.#write(lease, emptied, clearing))) this.#tell(service, clearing);
   }

@@ -1,9 +1,9 @@
 // The provider above passes: accounts, when to ask again, and what a restart may forget.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
 import type { ServiceObject } from '../../../src/kube/objects.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
-import { CLOUD_ACCOUNT, type Wishes, World } from './world.ts';
+import { CLOUD_ACCOUNT, CLUSTER_UID, type Wishes, World } from './world.ts';
 
 const KEY = { key: 'default/web' };
 
@@ -13,6 +13,8 @@ let provider: AwsProvider;
 let wishes: Wishes;
 let gone: boolean;
 let told: string[];
+let looks: number;
+let clusterUid: string;
 
 function open(more: Partial<OpenAccount['account']> = {}): OpenAccount {
   return { account: { ...CLOUD_ACCOUNT, ...more }, api: world.api };
@@ -23,8 +25,15 @@ function start(): AwsProvider {
   const made = new AwsProvider({
     clock,
     random: () => 0,
+    driftCheck: 45_000,
+    orphanGrace: 600_000,
+    onLook: () => {
+      looks++;
+    },
     sources: {
       service: (): ServiceObject | undefined => (gone ? undefined : inputs().service),
+      candidates: () => (gone ? [] : ['default/web']),
+      clusterUid: () => clusterUid,
       nodes: () => inputs().nodes,
       slices: () => inputs().slices,
     },
@@ -34,10 +43,34 @@ function start(): AwsProvider {
   return made;
 }
 
+/** As its targets are healthy, and with all calls forgotten. */
+async function settled() {
+  const first = await provider.ensure(KEY);
+  if (first.kind === 'done') world.hostname = first.hostnames?.[0];
+  await clock.advance(20_000);
+  const outcome = await provider.ensure(KEY);
+  expect(outcome).toMatchObject({ kind: 'done', findings: [{ status: 'True' }] });
+  await looked();
+  world.takeCalls();
+  told.length = 0;
+  return outcome;
+}
+
+/** Resolves when every look that began has ended. */
+async function looked(): Promise<void> {
+  await vi.waitFor(() => expect(looks).toBeGreaterThan(0));
+}
+
+async function nextLook(): Promise<void> {
+  const before = looks;
+  await clock.advance(60_000);
+  await vi.waitFor(() => expect(looks).toBeGreaterThan(before));
+}
+
 beforeEach(async () => {
   clock = new VirtualClock();
   world = await World.open(clock);
-  [wishes, gone, told] = [{}, false, []];
+  [wishes, gone, told, looks, clusterUid] = [{}, false, [], 0, CLUSTER_UID];
   provider = start();
 });
 
@@ -53,7 +86,12 @@ describe('the AWS provider', () => {
       kind: 'done',
       addresses: [],
       hostnames: [expect.stringMatching(/^k8s-default-web-/)],
+      ports: [{ port: 80, protocol: 'TCP' }],
       source: 'main',
+      applied: expect.stringMatching(/^[0-9a-f]{16}$/),
+      findings: [
+        expect.objectContaining({ type: 'TargetsHealthy', status: 'False', reason: 'NoHealthyTargets' }),
+      ],
     });
     expect(await provider.ensure(KEY)).toEqual(outcome);
     expect(await provider.listOwned()).toEqual(['default/web']);
@@ -63,12 +101,112 @@ describe('the AWS provider', () => {
   });
 
   it('asks again within a minute, and puts right what a hand changed', async () => {
+    await settled();
+    for (const spoil of [
+      () => world.cloud.listeners.clear(),
+      () => world.cloud.securityGroups.values().next().value?.rules.splice(0),
+      () => world.cloud.deleteLoadBalancer([...world.cloud.loadBalancers.keys()][0] ?? ''),
+    ]) {
+      const before = JSON.stringify(world.essence());
+      spoil();
+      expect(JSON.stringify(world.essence())).not.toBe(before);
+      await clock.advance(60_000);
+      await vi.waitFor(() => expect(told).toEqual(['default/web']));
+      await settled();
+      expect(JSON.stringify(world.essence())).toBe(before);
+    }
+  });
+
+  it('reads every Service whole now and then, for what lists do not tell', async () => {
+    await settled();
+    const [group] = world.cloud.targetGroups.values();
+    group?.targets.clear();
+    for (let minutes = 0; minutes < 16 && told.length === 0; minutes++) {
+      await clock.advance(60_000);
+      await vi.waitFor(() => expect(world.emulator.calls.length).toBeGreaterThan(0));
+      await looked();
+    }
+    await settled();
+    expect(group?.targets.size).toBe(2);
+  });
+
+  it('asks AWS nothing where nothing changed, and writes a new node without a read', async () => {
+    await settled();
     await provider.ensure(KEY);
+    wishes = { annotations: { 'example.com/owner': 'me' } };
+    await provider.ensure(KEY);
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    wishes = { nodes: ['a', 'b', 'c'] };
+    await provider.ensure(KEY);
+    expect(world.takeCalls()).toEqual({ reads: 0, writes: 1, actions: ['RegisterTargets'] });
+    wishes = { spec: { ports: [{ name: 'web', port: 8080, targetPort: 8080, nodePort: 30081 }] } };
+    await provider.ensure(KEY);
+    const { reads, writes } = world.takeCalls();
+    expect(reads).toBe(0);
+    expect(writes).toBeLessThanOrEqual(8);
+    await settled();
+    expect(world.takeCalls().writes).toBe(0);
+  });
+
+  it('reads again where what it believed was wrong', async () => {
+    await settled();
+    const [group] = world.cloud.targetGroups.keys();
     world.cloud.listeners.clear();
-    await clock.advance(60_000);
-    expect(told).toEqual(['default/web']);
-    await provider.ensure(KEY);
+    world.cloud.targetGroups.delete(group ?? '');
+    wishes = { nodes: ['a', 'b', 'c'] };
+    expect(await provider.ensure(KEY)).toMatchObject({ kind: 'pending', reason: 'Settling' });
+    expect(await provider.ensure(KEY)).toMatchObject({ kind: 'done' });
+    expect([...world.cloud.targetGroups.values()][0]?.targets.size).toBe(3);
+  });
+
+  it('after a restart knows a Service again by one look at the account, unless something is missing', async () => {
+    const { applied } = (await settled()) as { applied: string };
+    provider.close();
+    wishes = {
+      annotations: { 'fairlead.dev/cloud-applied': applied, 'fairlead.dev/cloud-accounts-in-use': 'main' },
+    };
+    provider = start();
+    expect(await provider.ensure(KEY)).toMatchObject({ kind: 'done', hostnames: [world.hostname], applied });
+    expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 0 });
+    provider.close();
+    world.cloud.listeners.clear();
+    provider = start();
+    expect(await provider.ensure(KEY)).toMatchObject({ kind: 'done' });
     expect(world.cloud.listeners.size).toBe(1);
+  });
+
+  it('tells what belongs to no Service, and removes it after the grace time, of this cluster alone', async () => {
+    await world.ensure();
+    gone = true;
+    await nextLook();
+    expect(provider.orphansIn('main')).toEqual(['default/web']);
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    for (let minutes = 0; minutes < 9; minutes++) await nextLook();
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    for (let minutes = 0; minutes < 3; minutes++) await nextLook();
+    await vi.waitFor(() => expect(world.cloud.securityGroups.size).toBe(0));
+    expect([world.cloud.loadBalancers.size, world.cloud.targetGroups.size]).toEqual([0, 0]);
+    await nextLook();
+    expect(provider.orphansIn('main')).toEqual([]);
+    clusterUid = 'another cluster of this name';
+    gone = false;
+    await world.ensure({ meta: { uid: 'theirs' } });
+    const [theirs] = world.cloud.loadBalancers.values();
+    if (theirs) theirs.tags = { ...theirs.tags, 'fairlead.dev/cluster-uid': 'theirs' };
+    for (let minutes = 0; minutes < 12; minutes++) await nextLook();
+    expect(world.cloud.loadBalancers.size).toBe(1);
+  });
+
+  it('lets some Services of an account go to AWS at a time, and tells the others when it is their turn', async () => {
+    const second = open({ name: 'second', isDefault: false });
+    const accounts = Array.from({ length: 24 }, (_, i) => [`a${i}`, second] as const);
+    provider.setAccounts(new Map([['main', open()], ...accounts]));
+    told.length = 0;
+    const first = provider.ensure(KEY);
+    expect(await provider.ensure(KEY)).toEqual({ kind: 'waiting' });
+    expect(told).toEqual([]);
+    expect(await first).toMatchObject({ kind: 'done' });
+    expect(told).toEqual(['default/web']);
   });
 
   it('asks again when AWS may be ready, and shows the name meanwhile', async () => {
@@ -148,6 +286,7 @@ describe('the AWS provider', () => {
   it('after a restart removes what an earlier process made', async () => {
     await world.ensure();
     provider.close();
+    wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
     provider = start();
     await provider.remove('default/web');
     expect(world.cloud.loadBalancers.size).toBe(0);
