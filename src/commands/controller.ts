@@ -1,5 +1,5 @@
 // `fairlead controller`: gives Services their addresses and writes their status.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { systemClock } from '../clock/clock.ts';
 import { leaderMetric } from '../kube/metrics.ts';
 import { serveHttp } from '../observe/http-server.ts';
@@ -8,7 +8,7 @@ import { reconcilerMetrics } from '../reconciler/metrics.ts';
 import { cleanUp } from './controller-cleanup.ts';
 import { runTerm, type TermState } from './controller-term.ts';
 import { addLeaderOptions, type LeaderOptions, leaderElection, leaseTimes } from './leader-options.ts';
-import { bindAddress, type CommonOptions, processCommand } from './options.ts';
+import { bindAddress, type CommonOptions, duration, processCommand } from './options.ts';
 import { type Process, startProcess } from './processes.ts';
 import { addQueueOption, checkQueue, type QueueOptions } from './queue-option.ts';
 import { queuePages } from './queue-pages.ts';
@@ -17,6 +17,9 @@ import { runUntilSignal } from './run-until-signal.ts';
 interface ControllerOptions extends CommonOptions, LeaderOptions, QueueOptions {
   readonly metricsBindAddress: string;
   readonly cleanup: boolean;
+  readonly classlessProvider: 'l2' | 'aws';
+  readonly driftCheck: number;
+  readonly orphanGrace: number;
 }
 
 const NO_QUEUE: QueueView = { ...NO_KEYS, oldest: 0, accounts: {}, parkedKeys: [] };
@@ -28,6 +31,25 @@ export function controllerCommand(): Command {
   )
     .option('--metrics-bind-address <host:port>', '/metrics, /healthz, /livez', bindAddress, '0.0.0.0:9120')
     .option('--cleanup', 'let go of every Service, leaving the addresses in their statuses, and end', false);
+  command
+    .addOption(
+      new Option('--classless-provider <name>', 'who serves Services without a loadBalancerClass')
+        .choices(['l2', 'aws'])
+        .default('l2'),
+    )
+    .addOption(
+      new Option('--drift-check <duration>', 'time between two looks for what others changed in a cloud')
+        .argParser(duration)
+        .default(45_000, '45s'),
+    )
+    .addOption(
+      new Option(
+        '--orphan-grace <duration>',
+        'how long cloud objects that belong to no Service are only told',
+      )
+        .argParser(duration)
+        .default(600_000, '10m'),
+    );
   return addQueueOption(addLeaderOptions(command)).action((options: ControllerOptions) => {
     leaseTimes(options);
     return runUntilSignal((signal) => runController(options, signal));
@@ -36,7 +58,10 @@ export function controllerCommand(): Command {
 
 async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const process = await startProcess('controller', options, signal);
-  const classes = { classes: new Set(options.lbClass), classless: options.classless };
+  const { classlessProvider, driftCheck, orphanGrace } = options;
+  const classless = (name: string) => options.classless && classlessProvider === name;
+  const classes = { classes: new Set(options.lbClass), classless: classless('l2') };
+  const cloud = { classless: classless('aws'), driftCheck, orphanGrace };
   const election = options.leaderElect ? leaderElection(process, options) : undefined;
   const alone = (work: Parameters<NonNullable<typeof election>['run']>[1]) =>
     election ? election.run(signal, work) : work({ signal, mayWrite: () => true });
@@ -48,7 +73,7 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
   const metrics = reconcilerMetrics(process.registry, async () => state.queue?.view() ?? NO_QUEUE);
   leaderMetric(process.registry, leads);
   servePages(process, options, { state, leads }, signal);
-  await alone((term) => runTerm(process, { options, classes, metrics, state }, term));
+  await alone((term) => runTerm(process, { options, classes, cloud, metrics, state }, term));
   await process.stopped();
 }
 

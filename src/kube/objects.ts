@@ -120,3 +120,8 @@ export interface ServiceCidrObject extends KubeObject {
 }
 
 export interface NamespaceObject extends KubeObject {}
+
+export interface SecretObject extends KubeObject {
+  /** In base64. */
+  readonly data?: Readonly<Record<string, string>>;
+}

@@ -5,6 +5,7 @@ import type {
   EndpointSliceObject,
   NamespaceObject,
   NodeObject,
+  SecretObject,
   ServiceCidrObject,
   ServiceObject,
 } from './objects.ts';
@@ -79,6 +80,22 @@ export const LEASES: Resource<LeaseObject> = {
   version: 'v1',
   plural: 'leases',
   kind: 'Lease',
+  namespaced: true,
+};
+
+export const CLOUD_ACCOUNTS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'cloudaccounts',
+  kind: 'CloudAccount',
+  namespaced: false,
+};
+
+export const SECRETS: Resource<SecretObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'secrets',
+  kind: 'Secret',
   namespaced: true,
 };
 

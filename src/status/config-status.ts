@@ -16,6 +16,8 @@ const OURS: ReadonlySet<string> = new Set([
   'LimitExceeded',
   'Held',
   'Expired',
+  'Works',
+  'Orphans',
 ]);
 
 /** JSON numbers are exact up to here (ECMAScript's Number.MAX_SAFE_INTEGER). */
@@ -69,8 +71,8 @@ export function configPatch(object: KubeObject, state: ConfigState, now: Date): 
   };
   const wanted = [
     valid,
-    ...statements.map(({ type, reason, message }) => {
-      return { type, status: 'True', reason, message: clip(message), ...common } as const;
+    ...statements.map(({ type, status = 'True', reason, message }) => {
+      return { type, status, reason, message: clip(message), ...common };
     }),
   ];
   const before = status.conditions ?? [];

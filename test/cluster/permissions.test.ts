@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ADDRESS_RESERVATIONS } from '../../src/kube/resources.ts';
-import { type Account, userOf } from '../../src/lab/accounts.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import { ADDRESS_RESERVATIONS, CLOUD_ACCOUNTS, SECRETS } from '../../src/kube/resources.ts';
+import { type Account, applyAccount, userOf } from '../../src/lab/accounts.ts';
+import { AwsEmulator } from '../../src/lab/aws/emulator.ts';
 import { Cluster, type Config, validCondition } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
@@ -28,7 +30,11 @@ interface Role {
 /** Granted for what does not happen here: an agent tells in an event that another host has an address of ours. */
 const SELDOM = { controller: [], agent: ['create events.k8s.io/events'] } as const;
 
+/** Granted by whoever makes a cloud account, for its Secret alone. */
+const BY_NAME = { controller: ['get /secrets'], agent: [] } as const;
+
 let test: TestServer;
+let emulator: AwsEmulator;
 let cluster: Cluster;
 let controller: ControllerProcess;
 let agent: ChildProcess;
@@ -36,6 +42,7 @@ let agent: ChildProcess;
 beforeAll(async () => {
   test = await startTestServer({ crds: true });
   cluster = new Cluster(test.api);
+  emulator = await AwsEmulator.start();
   controller = new ControllerProcess(await test.accountKubeconfig('controller'));
   agent = await startAgent(await test.accountKubeconfig('agent'));
 });
@@ -45,6 +52,7 @@ afterAll(async () => {
   agent.kill();
   await once(agent, 'exit');
   await cluster.close();
+  await emulator.close();
   await test.close();
 });
 
@@ -73,6 +81,40 @@ function grantedTo(account: Account): string[] {
   return [...new Set(names)].toSorted();
 }
 
+/** A Service on AWS, with the grant of the example for the one Secret that it needs. */
+async function serveOnAws(): Promise<void> {
+  const objects = loadAll(
+    readFileSync(join(ROOT, 'examples/aws/credentials.yaml'), 'utf8').replaceAll(
+      'fairlead-system',
+      'kube-system',
+    ),
+  ) as KubeObject[]; // our own file
+  for (const object of objects) {
+    if (object.kind === 'Secret') await test.api.create(SECRETS, object);
+    else await applyAccount(test.api, object);
+  }
+  const aws = {
+    region: 'eu-central-1',
+    vpcID: emulator.cloud.vpc,
+    endpoint: emulator.endpoint,
+    credentialsSecretRef: { namespace: 'kube-system', name: 'aws-credentials' },
+    targetType: 'ip',
+  };
+  const account: Config = {
+    apiVersion: 'fairlead.dev/v1alpha1',
+    kind: 'CloudAccount',
+    metadata: { name: 'main' },
+    spec: { provider: 'aws', clusterName: 'demo', default: true, aws },
+  };
+  await test.api.create(CLOUD_ACCOUNTS, account);
+  await cluster.createService('cloud', { loadBalancerClass: 'fairlead.dev/aws-nlb' });
+  await cluster.serviceWith('cloud', 'Active');
+  const works = ({ status }: Config) => status?.conditions?.some(({ type }) => type === 'Works');
+  while (!works(await test.api.get<Config>(CLOUD_ACCOUNTS, { name: 'main' })));
+  await cluster.deleteService('cloud');
+  expect(emulator.cloud.loadBalancers.size).toBe(0);
+}
+
 it('uses every verb that it is granted, and is granted every verb that it uses', async () => {
   await cluster.createPool('lan', ['192.0.2.10-192.0.2.12']);
   await cluster.createAdvertisement('lan', {});
@@ -90,10 +132,12 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 1);
   const read = () => test.api.get<Config>(ADDRESS_RESERVATIONS, { name: 'printer' });
   while (!validCondition(await read()));
+  await serveOnAws();
   await cluster.deleteService('web');
   await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 0);
   for (const account of ['controller', 'agent'] as const) {
     const used = [...auditLog().usedBy(userOf(account)), ...SELDOM[account]];
-    expect([...new Set(used)].toSorted(), account).toEqual(grantedTo(account));
+    const granted = [...grantedTo(account), ...BY_NAME[account]].toSorted();
+    expect([...new Set(used)].toSorted(), account).toEqual(granted);
   }
 });

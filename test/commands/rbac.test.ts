@@ -51,6 +51,7 @@ it('the controller may read what it follows, and write status, events and its le
     'create events.k8s.io/events',
     'patch /services/status',
     'patch fairlead.dev/addressreservations/status',
+    'patch fairlead.dev/cloudaccounts/status',
     'patch fairlead.dev/ipaddresspools/status',
     'patch fairlead.dev/l2advertisements/status',
   ];

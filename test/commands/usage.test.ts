@@ -100,7 +100,7 @@ it.each([
   [
     'lease times that do not fit each other',
     ['controller', '--leader-elect-renew-deadline', '20s'],
-    'fairlead: --leader-elect-renew-deadline 20000ms: write less than the lease duration, 15000ms',
+    'fairlead: --leader-elect-renew-deadline 20000ms: write less than the lease duration, 4000ms',
   ],
   ['no kubeconfig outside of a Pod', ['controller'], 'name a kubeconfig: --kubeconfig FILE'],
   [
