@@ -1,16 +1,18 @@
 // Token buckets in front of the API, shared by all Services of an account: AWS's own are never emptied by us.
 import type { RateLimit, RateLimits } from '../../api/cloud-account.ts';
 import { type Clock, sleep } from '../../clock/clock.ts';
-import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
+import { type AwsAction, type AwsActions, type AwsApi, serviceOf } from './aws-api.ts';
 
 export function limited(api: AwsApi, limits: RateLimits, clock: Clock): AwsApi {
-  const buckets = {
+  const bucketsOf = () => ({
     read: new TokenBucket(limits.read, clock),
     write: new TokenBucket(limits.write, clock),
     register: new TokenBucket(limits.register, clock),
-  };
+  });
+  // As AWS has them: the two services do not share any.
+  const buckets = { elasticloadbalancing: bucketsOf(), ec2: bucketsOf() };
   return async <A extends AwsAction>(action: A, input: AwsActions[A][0]): Promise<AwsActions[A][1]> => {
-    await buckets[bucketOf(action)].take();
+    await buckets[serviceOf(action)][bucketOf(action)].take();
     return api(action, input);
   };
 }
