@@ -82,7 +82,7 @@ export class AccountWatch {
     if (this.#closed) return;
     if (survey) {
       // What was read or written meanwhile is newer than the look.
-      const all = known().filter(([, { checkedAt, suspect }]) => checkedAt < began && !suspect);
+      const all = known().filter(([, { checkedAt, due }]) => checkedAt < began && due !== 'whole');
       const oldest = all.toSorted(([, a], [, b]) => a.checkedAt - b.checkedAt);
       const due = new Set(oldest.slice(0, Math.ceil(all.length / ROUND)).map(([key]) => key));
       for (const [key, { desired, hostname, checkedAt }] of all) {

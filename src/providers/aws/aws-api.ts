@@ -66,9 +66,13 @@ export type AwsActions = {
 
 export type AwsAction = keyof AwsActions;
 
+export function serviceOf(action: AwsAction): 'ec2' | 'elasticloadbalancing' {
+  return EC2_ACTIONS.some((each) => each === action) ? 'ec2' : 'elasticloadbalancing';
+}
+
 /** As an IAM policy names it. */
 export function permissionOf(action: AwsAction): string {
-  return `${EC2_ACTIONS.some((each) => each === action) ? 'ec2' : 'elasticloadbalancing'}:${action}`;
+  return `${serviceOf(action)}:${action}`;
 }
 
 /**

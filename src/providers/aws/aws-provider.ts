@@ -17,9 +17,10 @@ import { AccountWatch } from './account-watch.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import type { Known } from './known.ts';
 import type { Owner } from './ownership.ts';
-import { type Done, type PassResult, pass, prepare, type Refusal, remove } from './pass.ts';
+import { type Done, guarded, type PassResult, pass, prepare, type Refusal, remove } from './pass.ts';
 import { type Place, Placement } from './placement.ts';
 import { recognise } from './recognise.ts';
+import { readHealth } from './target-health.ts';
 
 /** The API server's objects, as last heard. */
 export interface AwsSources {
@@ -51,7 +52,7 @@ export interface AwsProviderOptions {
 
 /** Passes under way at once, over all accounts: the rest of the workers is for those who need none. */
 const MOST_PASSES = 24;
-/** Milliseconds between looks at targets of which none has passed its health check: first, and ever after. */
+/** Milliseconds until a look at targets that AWS checks for the first time, and at those that did not pass. */
 const FIRST_HEALTH_CHECK = 15_000;
 const HEALTH_CHECK = 45_000;
 /** Milliseconds until a Service whose account is missing is looked at again. */
@@ -149,14 +150,27 @@ export class AwsProvider implements CloudProvider {
     const { fingerprint, owner } = prepared;
     const known = this.#knownFor(key, account.name, owner);
     const isAlone = this.#placement.of(key).length === 1;
-    if (known?.fingerprint === fingerprint && !known.suspect && isAlone) return this.#shown(service, known);
+    if (known?.fingerprint === fingerprint && known.due !== 'whole' && isAlone) {
+      const { due, belief, desired } = known;
+      if (due === 'nothing') return this.#shown(service, known);
+      if (belief)
+        return this.#inTurn(account.name, key, async () => {
+          const health = await guarded(open.api, (api) => readHealth(api, desired, belief));
+          if (!('kind' in health)) return this.#remember(service, { ...known, health });
+          // It serves all the same, unless its target groups are gone.
+          const next = health.reason === 'Settling' ? 'whole' : 'health';
+          this.#askAgain(key, health.retryAfter, () => this.#expect(key, next));
+          known.due = 'nothing';
+          return this.#shown(service, known);
+        });
+    }
     if (!known && isAlone && service.metadata.annotations?.[APPLIED_ANNOTATION] === fingerprint) {
       const survey = await this.#watches.get(account.name)?.recent();
       const desired = survey && recognise(survey, account, prepared);
       if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint });
     }
     return this.#inTurn(account.name, key, async () => {
-      const believed = known?.suspect ? undefined : known?.belief;
+      const believed = known?.due === 'whole' ? undefined : known?.belief;
       const result = await pass(fenced(open.api, beforeWrite), account, prepared, believed);
       this.#known.delete(key);
       const whole = result.kind === 'done' ? await this.#leaveOthers(key, result, beforeWrite) : result;
@@ -228,16 +242,16 @@ export class AwsProvider implements CloudProvider {
     return undefined;
   }
 
-  #remember(service: ServiceObject, known: Omit<Known, 'checkedAt' | 'suspect'>): Outcome {
+  #remember(service: ServiceObject, known: Omit<Known, 'checkedAt' | 'due'>): Outcome {
     const { clock } = this.#options;
-    const full: Known = { ...known, checkedAt: clock.now(), suspect: false };
+    const full: Known = { ...known, checkedAt: clock.now(), due: 'nothing' };
     const key = keyOf(service);
     this.#known.set(key, full);
     this.#cancel(key);
     const finding = full.health ?? shownHealth(service);
-    if (finding?.status === 'False') {
-      const isNew = shownHealth(service)?.status !== 'False';
-      this.#askAgain(key, isNew ? FIRST_HEALTH_CHECK : HEALTH_CHECK, () => this.#suspect(key));
+    if (finding && finding.status !== 'True') {
+      const after = finding.status === 'Unknown' ? FIRST_HEALTH_CHECK : HEALTH_CHECK;
+      this.#askAgain(key, after, () => this.#expect(key, 'health'));
     }
     return this.#shown(service, full);
   }
@@ -332,7 +346,7 @@ export class AwsProvider implements CloudProvider {
       known: () => [...this.#known].filter(([, { account }]) => account === name),
       isServed: ({ key, uid }) => this.#placement.of(key).some((each) => each.uid === uid),
       onSuspect: (key) => {
-        this.#suspect(key);
+        this.#expect(key, 'whole');
         this.#tell(key);
       },
       onLook,
@@ -343,9 +357,9 @@ export class AwsProvider implements CloudProvider {
     void watch.recent().then(onLook);
   }
 
-  #suspect(key: string): void {
+  #expect(key: string, due: 'health' | 'whole'): void {
     const known = this.#known.get(key);
-    if (known) known.suspect = true;
+    if (known && known.due !== 'whole') known.due = due;
   }
 
   #askAgain(key: string, after: number, before = () => {}): void {

@@ -13,6 +13,6 @@ export interface Known {
   readonly health?: TargetHealth;
   /** When it was last looked at, on the clock. */
   readonly checkedAt: number;
-  /** Whether somebody may have changed it: the next pass reads it again. */
-  suspect: boolean;
+  /** What is due: nothing, the health of its targets, or, where somebody may have changed it, all of it. */
+  due: 'nothing' | 'health' | 'whole';
 }

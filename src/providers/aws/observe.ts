@@ -11,6 +11,7 @@ import type {
   ObservedLoadBalancer,
   ObservedSecurityGroup,
   ObservedState,
+  ObservedTarget,
   ObservedTargetGroup,
   Values,
 } from './observed.ts';
@@ -205,16 +206,20 @@ async function readTargetGroup(
 ): Promise<ObservedTargetGroup> {
   const { TargetGroupArn: arn = '' } = group;
   if (lean) return targetGroupOf(group, { tags, attributes: {}, targets: [] });
-  const [{ Attributes }, { TargetHealthDescriptions = [] }] = await Promise.all([
+  const [{ Attributes }, targets] = await Promise.all([
     api('DescribeTargetGroupAttributes', { TargetGroupArn: arn }),
-    api('DescribeTargetHealth', { TargetGroupArn: arn }),
+    readTargets(api, arn),
   ]);
-  const targets = TargetHealthDescriptions.map(({ Target, TargetHealth }) => ({
+  return targetGroupOf(group, { tags, attributes: valuesOf(Attributes), targets });
+}
+
+export async function readTargets(api: AwsApi, TargetGroupArn: string): Promise<ObservedTarget[]> {
+  const { TargetHealthDescriptions = [] } = await api('DescribeTargetHealth', { TargetGroupArn });
+  return TargetHealthDescriptions.map(({ Target, TargetHealth }) => ({
     id: Target?.Id ?? '',
     port: Target?.Port ?? 0,
     state: TargetHealth?.State ?? '',
   }));
-  return targetGroupOf(group, { tags, attributes: valuesOf(Attributes), targets });
 }
 
 export function targetGroupOf(

@@ -176,7 +176,8 @@ async function passUnguarded(
     };
   }
   const { notes, targetGroups } = found;
-  const health = believed ? undefined : healthOf(state, observed, targetGroups);
+  const changed = found.steps.length > 0;
+  const health = believed ? undefined : healthOf(state, observed, { names: targetGroups, changed });
   const done: Done = {
     kind: 'done',
     hostname: now.hostname,

@@ -95,9 +95,7 @@ describe('the AWS provider', () => {
       ports: [{ port: 80, protocol: 'TCP' }],
       source: 'main',
       applied: expect.stringMatching(/^[0-9a-f]{16}$/),
-      findings: [
-        expect.objectContaining({ type: 'TargetsHealthy', status: 'False', reason: 'NoHealthyTargets' }),
-      ],
+      findings: [expect.objectContaining({ type: 'TargetsHealthy', status: 'Unknown', reason: 'Checking' })],
     });
     expect(await provider.ensure(KEY, ALONE)).toEqual(outcome);
     expect(await provider.listOwned()).toEqual(['default/web']);
@@ -152,6 +150,25 @@ describe('the AWS provider', () => {
     expect(writes).toBeLessThanOrEqual(8);
     await settled();
     expect(world.takeCalls().writes).toBe(0);
+  });
+
+  it('says whether targets answer their checks, at a read for each port', async () => {
+    world.cloud.behaviour.isHealthy = () => false;
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+      findings: [{ status: 'Unknown', reason: 'Checking' }],
+    });
+    await looked();
+    world.takeCalls();
+    await clock.advance(15_000);
+    expect(told).toEqual(['default/web']);
+    const down = await provider.ensure(KEY, ALONE);
+    expect(down).toMatchObject({ kind: 'done', findings: [{ status: 'False', reason: 'NoHealthyTargets' }] });
+    expect(world.takeCalls()).toMatchObject({ reads: 1, writes: 0 });
+    world.cloud.behaviour.isHealthy = () => true;
+    await clock.advance(45_000);
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+      findings: [{ status: 'True', reason: 'Healthy' }],
+    });
   });
 
   it('reads again where what it believed was wrong', async () => {

@@ -32,7 +32,7 @@ describe('a pass', () => {
       hostname: expect.stringMatching(/^k8s-default-web-43a9c8fa8e-/),
       notes: [],
       // Nobody has looked at the new targets.
-      health: { status: 'False', reason: 'NoHealthyTargets' },
+      health: { status: 'Unknown', reason: 'Checking' },
     });
     const { reads, actions } = world.takeCalls();
     expect(actions).toEqual([
@@ -282,6 +282,7 @@ describe('what AWS refuses', () => {
           buckets: {
             describe: { burst: 0, perSecond: 0 },
             mutate: { burst: 0, perSecond: 0 },
+            register: { burst: 0, perSecond: 0 },
           },
         }),
       /too many calls/,
