@@ -37,7 +37,14 @@ export async function controller(): Promise<BenchRow[]> {
   const kubeconfig = join(folder, 'kubeconfig');
   const server = spawn(
     process.execPath,
-    [join(ROOT, 'src/lab/hosts/api-server.ts'), kubeconfig, '127.0.0.1', `${PORT}`, '10.96.0.0/12'],
+    [
+      join(ROOT, 'src/lab/hosts/api-server.ts'),
+      'embedded',
+      kubeconfig,
+      '127.0.0.1',
+      `${PORT}`,
+      '10.96.0.0/12',
+    ],
     { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
   );
   await once(server, 'message');

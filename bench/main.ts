@@ -5,6 +5,7 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
+import { clouds } from './clouds.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
 import { failover } from './failover.ts';
@@ -18,6 +19,7 @@ const BENCHMARKS = {
   allocation,
   controller,
   queue,
+  clouds,
   'kernel-load': kernelLoad,
   'forwarding-changes': forwardingChanges,
   'node-proxy': nodeProxy,

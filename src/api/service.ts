@@ -6,6 +6,15 @@ import { readPublished } from './publish.ts';
 import { Reader } from './reader.ts';
 import { knownAddresses, POOL_ANNOTATION } from './service-addresses.ts';
 
+/** Written by us on a Service before anything is made for it: the cloud accounts in which there may be something. */
+export const PLACES_ANNOTATION = 'fairlead.dev/cloud-accounts-in-use';
+/** Written by us on a Service: a hash of what its load balancer was last made to be. */
+export const APPLIED_ANNOTATION = 'fairlead.dev/cloud-applied';
+/** The class of the AWS Load Balancer Controller. */
+export const AWS_CONTROLLER_CLASS = 'service.k8s.aws/nlb';
+/** Classes that cloud accounts serve. */
+export const CLOUD_CLASSES = ['fairlead.dev/aws-nlb', AWS_CONTROLLER_CLASS] as const;
+
 export interface ServiceRequest {
   /** `namespace/name` */
   readonly key: string;

@@ -21,6 +21,7 @@ import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
+import { type CloudOptions, cloudOf } from './controller-cloud.ts';
 import { keepMembership, type MembershipPlace } from './controller-membership.ts';
 import type { Process } from './processes.ts';
 import { openQueue, type QueueOptions } from './queue-option.ts';
@@ -36,11 +37,13 @@ export async function runTerm(
   {
     options,
     classes,
+    cloud: cloudOptions,
     metrics,
     state,
   }: {
     options: MembershipPlace & QueueOptions;
     classes: ServiceClasses;
+    cloud: CloudOptions;
     metrics: ReconcilerMetrics;
     state: TermState;
   },
@@ -67,22 +70,32 @@ export async function runTerm(
     advertisements: advertisements.store,
     nodes: nodes.store,
   });
+  const sources = { api, services: services.store, namespaces: namespaces.store, nodes: nodes.store };
+  const cloud = cloudOf(process, sources, cloudOptions, signal);
   const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
   // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
   // Nor is there anything reserved where the kind is missing.
-  const whole = [services.synced, namespaces.synced, nodes.synced, pools.synced, reservations.settled];
+  const whole = [
+    services.synced,
+    namespaces.synced,
+    nodes.synced,
+    pools.synced,
+    reservations.settled,
+    cloud.settled,
+  ];
   await Promise.race([stop, Promise.all(whole)]);
   if (signal.aborted) return membership;
   const opened = await openQueue(options, { share: 'pools', namespaces: namespaces.store, log, signal });
   if (!opened) return membership;
-  const { queue, close } = opened;
+  const { queue, buckets, close } = opened;
   const reconciler = new Reconciler({
     ...shared,
     services: services.store,
     namespaces: namespaces.store,
     queue,
     classes,
+    cloud: cloud.route,
     onAllocation: () => config.changed(),
   });
   Object.assign(state, { synced: true, queue });
@@ -93,8 +106,10 @@ export async function runTerm(
     signal,
   );
   try {
-    await reconciler.run(signal);
+    // Nobody who gets an address from a pool waits for a cloud.
+    await Promise.all([reconciler.run(signal), cloud.start(buckets)]);
   } finally {
+    cloud.close();
     Object.assign(state, { synced: false, queue: undefined });
     await close();
     // Figures on pools are the leader's to tell.

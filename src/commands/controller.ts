@@ -1,5 +1,5 @@
 // `fairlead controller`: gives Services their addresses and writes their status.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { systemClock } from '../clock/clock.ts';
 import { leaderMetric } from '../kube/metrics.ts';
 import { MEMBERSHIP_PORT, WITNESS_PORT } from '../membership/udp.ts';
@@ -14,6 +14,7 @@ import {
   anyUdpPort,
   bindAddress,
   type CommonOptions,
+  duration,
   MEMBERSHIP_NAME,
   ownNamespace,
   processCommand,
@@ -27,6 +28,9 @@ import { runUntilSignal } from './run-until-signal.ts';
 interface ControllerOptions extends CommonOptions, LeaderOptions, MembershipPlace, QueueOptions {
   readonly metricsBindAddress: string;
   readonly cleanup: boolean;
+  readonly classlessProvider: 'l2' | 'aws';
+  readonly driftCheck: number;
+  readonly orphanGrace: number;
 }
 
 const NO_QUEUE: QueueView = { ...NO_KEYS, oldest: 0, accounts: {}, parkedKeys: [] };
@@ -50,6 +54,25 @@ export function controllerCommand(): Command {
       WITNESS_PORT,
     )
     .option('--cleanup', 'let go of every Service, leaving the addresses in their statuses, and end', false);
+  command
+    .addOption(
+      new Option('--classless-provider <name>', 'who serves Services without a loadBalancerClass')
+        .choices(['l2', 'aws'])
+        .default('l2'),
+    )
+    .addOption(
+      new Option('--drift-check <duration>', 'time between two looks for what others changed in a cloud')
+        .argParser(duration)
+        .default(45_000, '45s'),
+    )
+    .addOption(
+      new Option(
+        '--orphan-grace <duration>',
+        'how long cloud objects that belong to no Service are only told',
+      )
+        .argParser(duration)
+        .default(600_000, '10m'),
+    );
   return addQueueOption(addLeaderOptions(command)).action((options: ControllerOptions) => {
     leaseTimes(options);
     return runUntilSignal((signal) => runController(options, signal));
@@ -58,7 +81,10 @@ export function controllerCommand(): Command {
 
 async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const process = await startProcess('controller', options, signal);
-  const classes = { classes: new Set(options.lbClass), classless: options.classless };
+  const { classlessProvider, driftCheck, orphanGrace } = options;
+  const classless = (name: string) => options.classless && classlessProvider === name;
+  const classes = { classes: new Set(options.lbClass), classless: classless('l2') };
+  const cloud = { classless: classless('aws'), driftCheck, orphanGrace };
   const election = options.leaderElect ? leaderElection(process, options) : undefined;
   const alone = (work: Parameters<NonNullable<typeof election>['run']>[1]) =>
     election ? election.run(signal, work) : work({ signal, mayWrite: () => true });
@@ -70,7 +96,7 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
   const metrics = reconcilerMetrics(process.registry, async () => state.queue?.view() ?? NO_QUEUE);
   leaderMetric(process.registry, leads);
   servePages(process, options, { state, leads }, signal);
-  await alone((term) => runTerm(process, { options, classes, metrics, state }, term));
+  await alone((term) => runTerm(process, { options, classes, cloud, metrics, state }, term));
   await process.stopped();
 }
 

@@ -1,4 +1,5 @@
-// `fairlead plan`: which Services would gain, lose or move an address if the pools of a file were applied.
+// `fairlead plan`: which Services would gain, lose or move an address if the pools of a file were applied; or what
+// would be done in a cloud for one Service.
 import type { Command } from 'commander';
 import { describe } from '../api/problem.ts';
 import type { Holding } from '../ipam/allocator.ts';
@@ -16,11 +17,13 @@ import {
 import { FIELD_MANAGER } from '../reconciler/reconciler.ts';
 import { readManifests } from './manifests.ts';
 import { type ClusterOptions, clusterCommand } from './options.ts';
+import { planService } from './plan-cloud.ts';
 import { connect } from './processes.ts';
 import { UsageError } from './usage-error.ts';
 
 interface PlanOptions extends ClusterOptions {
-  readonly filename: readonly string[];
+  readonly filename?: readonly string[];
+  readonly service?: string;
   readonly replace: boolean;
   readonly serverDryRun: boolean;
   readonly json: boolean;
@@ -36,9 +39,10 @@ const VERBS: Readonly<Record<PlannedChange['kind'], string>> = {
 export function planCommand(): Command {
   return clusterCommand(
     'plan',
-    'tells which Services would gain, lose or move an address if these pools were applied',
+    'tells which Services would gain, lose or move an address if these pools were applied, or what a cloud account would do for one',
   )
-    .requiredOption('-f, --filename <file...>', 'YAML or JSON files, folders, or - for standard input')
+    .option('-f, --filename <file...>', 'pools: YAML or JSON files, folders, or - for standard input')
+    .option('--service <namespace/name>', 'what would be done in its cloud account for this Service')
     .option('--replace', 'as if every pool and reservation that is not in the files were deleted', false)
     .option('--server-dry-run', 'also let the API server check the objects, without storing them', false)
     .option('--json', 'print one JSON object', false)
@@ -46,6 +50,8 @@ export function planCommand(): Command {
 }
 
 async function runPlan(options: PlanOptions): Promise<void> {
+  if (options.service !== undefined) return planService(options.service, options);
+  if (!options.filename) throw new UsageError('name files with pools (-f), or a Service (--service)');
   const objects = readManifests(options.filename);
   const ofKind = ({ kind, group }: Resource) =>
     objects.filter((object) => object.kind === kind && object.apiVersion?.startsWith(`${group}/`));

@@ -92,6 +92,14 @@ export const LEASES: Resource<LeaseObject> = {
   namespaced: true,
 };
 
+export const CLOUD_ACCOUNTS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'cloudaccounts',
+  kind: 'CloudAccount',
+  namespaced: false,
+};
+
 export const ADDRESS_RESERVATIONS: Resource = {
   group: 'fairlead.dev',
   version: 'v1alpha1',

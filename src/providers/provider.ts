@@ -1,5 +1,6 @@
 // The contract of a load balancer provider: what a Service gets, as values; nothing that a user can cause throws.
 import type { ServiceRequest } from '../api/service.ts';
+import type { IngressStatus, ServiceObject } from '../kube/objects.ts';
 import type { Ip } from '../net/address.ts';
 
 /** What a Service has from its provider. */
@@ -9,8 +10,21 @@ export interface Ingress {
   readonly shownAs?: readonly string[];
   /** Names in place of addresses, where a cloud balances the load. */
   readonly hostnames?: readonly string[];
+  /** What is served under a host name. */
+  readonly ports?: NonNullable<IngressStatus['ports']>;
   /** Where they come from, as the Service's annotation tells; none where there is no address. */
   readonly source?: string;
+  /** What of the Service's wishes is known to be done, as one word; to stand on the Service until it is not. */
+  readonly applied?: string;
+  readonly findings?: readonly Finding[];
+}
+
+/** What else is so of a load balancer: a condition of the Service. */
+export interface Finding {
+  readonly type: 'TargetsHealthy';
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: string;
+  readonly message: string;
 }
 
 interface Answer extends Ingress {
@@ -44,10 +58,40 @@ export interface Provider {
   ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome>;
   /** The Service's status shows these addresses and no others: whatever else it had may be handed on. */
   shows(key: string, addresses: readonly Ip[]): Promise<void>;
-  /** Gives up what the Service has, if it has anything: its status shows nothing any more. */
+  /**
+   * Gives up what the Service has, if it has anything: its status shows nothing any more. Rejects with
+   * RemovalPendingError while something is left.
+   */
   remove(key: string, beforeWrite: BeforeWrite): Promise<void>;
   /** Keys of the Services that have something here. */
   listOwned(): Promise<readonly string[]>;
   /** Hears of Services whose `ensure` would answer differently now, without a change of their own. Returns the way out. */
   subscribe(listener: (key: string) => void): () => void;
+}
+
+/** A provider that makes things outside of this cluster, where a restart finds them again. */
+export interface CloudProvider extends Omit<Provider, 'ensure'> {
+  /** As every provider's, or that others go first: the Service stays as it is until the provider tells of it. */
+  ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }>;
+  /** Where there may be something of the Service, as its annotation says; undefined: nowhere. */
+  placesOf(service: ServiceObject): string | undefined;
+  /** The same, with the account that serves it now: to stand on it before anything is made there. */
+  claim(service: ServiceObject): string | undefined;
+  /** The account that serves the Service now; '' where there is none. */
+  accountOf(service: ServiceObject): string;
+}
+
+/** What holds up a removal; the key is to come again. */
+export class RemovalPendingError extends Error {
+  override readonly name = 'RemovalPending';
+  /** Stable, CamelCase. */
+  readonly reason: string;
+  /** Milliseconds. */
+  readonly retryAfter: number;
+
+  constructor(held: { readonly reason: string; readonly message: string; readonly retryAfter: number }) {
+    super(held.message);
+    this.reason = held.reason;
+    this.retryAfter = held.retryAfter;
+  }
 }

@@ -10,16 +10,18 @@ import type { NamespaceObject, ServiceObject } from '../kube/objects.ts';
 import { SERVICES } from '../kube/resources.ts';
 import { keyOf, type Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
-import type { Outcome, Provider } from '../providers/provider.ts';
-import type { Lease, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
+import { type Outcome, type Provider, RemovalPendingError } from '../providers/provider.ts';
+import type { AddOptions, Lease, WorkOutcome, WorkQueue } from '../queue/work-queue.ts';
 import { eventFor } from '../status/service-event.ts';
 import {
   bearsOurMark,
+  claimingPatch,
   clearingPatch,
   emptyingPatch,
   type StatusPatch,
   statusPatch,
 } from '../status/service-status.ts';
+import { type CloudRoute, isCloudService } from './cloud-route.ts';
 import { firstClaims } from './first-claims.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 import { onWishes, versionOf } from './wishes.ts';
@@ -40,6 +42,8 @@ export interface ReconcilerOptions {
   readonly provider: Provider;
   readonly queue: WorkQueue;
   readonly classes: ServiceClasses;
+  /** Services of other classes, which a cloud serves. */
+  readonly cloud?: CloudRoute;
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly log: Logger;
@@ -48,7 +52,7 @@ export interface ReconcilerOptions {
   readonly onAllocation: () => void;
   /** Which Services this reconciler is for: it leaves all others alone. By default it is for all. */
   readonly concerns?: (service: ServiceObject) => boolean;
-  /** The cloud account that the work on a Service goes to. By default none: the work is the leader's. */
+  /** The cloud account that the work on a Service goes to, where `cloud` does not say. By default there is none. */
   readonly accountOf?: (service: ServiceObject) => string | undefined;
   /**
    * Given where several controllers work on one queue: whether this one says what is to be done. What it knows may
@@ -68,9 +72,9 @@ export class Reconciler {
 
   /** Works until `signal` aborts. The stores must hold their first whole list, and the provider its pools. */
   async run(signal: AbortSignal): Promise<void> {
-    const { services, namespaces, queue, provider } = this.#options;
+    const { services, namespaces, queue, provider, cloud } = this.#options;
     await this.#keepAll();
-    const owned = await provider.listOwned();
+    const owned = await this.#listOwned();
     // From here to the subscriptions nothing waits, so that no change falls in between.
     this.#addAll(owned);
     const unsubscribe = [
@@ -80,6 +84,7 @@ export class Reconciler {
         : services.subscribe((key) => this.#add(key)),
       namespaces.subscribe((name) => this.#addNamespace(name)),
       provider.subscribe((key) => this.#add(key)),
+      ...(cloud ? [cloud.provider.subscribe((key) => this.#add(key))] : []),
     ];
     const workers = Array.from({ length: CONCURRENCY }, () => this.#work(signal));
     await Promise.race([Promise.all(workers), this.#stopPatience(signal)]);
@@ -88,15 +93,19 @@ export class Reconciler {
 
   /** What may have been missed is queued: the queue forgot it, or the controller that led has died. */
   async lookAtAll(): Promise<void> {
-    const { provider } = this.#options;
-    this.#addAll(await provider.listOwned());
+    this.#addAll(await this.#listOwned());
+  }
+
+  async #listOwned(): Promise<readonly string[]> {
+    const { provider, cloud } = this.#options;
+    return [...(await provider.listOwned()), ...((await cloud?.provider.listOwned()) ?? [])];
   }
 
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
   async #keepAll(): Promise<void> {
-    const { provider, onAllocation } = this.#options;
-    for (const request of firstClaims(this.#concerned(), (service) => this.#read(service)))
-      await provider.keep(request);
+    const { provider, cloud, onAllocation } = this.#options;
+    const pooled = this.#concerned().filter((service) => !cloud || !isCloudService(service, cloud));
+    for (const request of firstClaims(pooled, (service) => this.#read(service))) await provider.keep(request);
     onAllocation();
   }
 
@@ -114,18 +123,13 @@ export class Reconciler {
     for (const service of this.#concerned().sort(byTurn)) {
       // What several share may be done already, and waits in the queue for its next time.
       const unless = leads ? { unlessFinished: versionOf(service) } : {};
-      queue.add(keyOf(service), { priority: 'resync', ...unless, ...this.#laneOf(service) });
+      this.#enqueue(service, { priority: 'resync', ...unless });
     }
   }
 
   #concerned(): ServiceObject[] {
     const { services, concerns = () => true } = this.#options;
     return [...services.values()].filter(concerns);
-  }
-
-  #laneOf(service: ServiceObject): { readonly account?: string } {
-    const account = this.#options.accountOf?.(service);
-    return account === undefined ? {} : { account };
   }
 
   /** A namespace's labels decide on the pools of its Services. */
@@ -136,23 +140,29 @@ export class Reconciler {
 
   /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, what goes, then by age. */
   #add(key: string): void {
-    const { services, queue, leads } = this.#options;
+    const { services, queue, concerns = () => true, leads } = this.#options;
     if (leads?.() === false) return;
     this.#batch.add(key);
     if (this.#batch.size > 1) return;
     queueMicrotask(() => {
       const keys = [...this.#batch];
       this.#batch.clear();
-      const { concerns = () => true } = this.#options;
       const found = keys.map((each) => services.get(each)).filter((service) => service !== undefined);
       for (const each of keys) if (!services.get(each)) queue.add(each);
-      for (const service of found.filter(concerns).sort(byTurn))
-        queue.add(keyOf(service), this.#laneOf(service));
+      for (const service of found.filter(concerns).sort(byTurn)) this.#enqueue(service, {});
     });
   }
 
-  #read(service: ServiceObject): ServiceRead {
-    const { classes, namespaces } = this.#options;
+  /** The Services of one cloud account in one namespace take turns with those of others. */
+  #enqueue(service: ServiceObject, options: AddOptions): void {
+    const { queue, cloud, accountOf = () => '' } = this.#options;
+    const account =
+      cloud && isCloudService(service, cloud) ? cloud.provider.accountOf(service) : accountOf(service);
+    queue.add(keyOf(service), { ...options, account: account ?? '' });
+  }
+
+  #read(service: ServiceObject, classes = this.#options.classes): ServiceRead {
+    const { namespaces } = this.#options;
     const labels = namespaces.get(service.metadata.namespace ?? '')?.metadata.labels ?? {};
     return readService(service, classes, labels);
   }
@@ -179,6 +189,7 @@ export class Reconciler {
 
   async #afterFailure(key: string, error: unknown, signal: AbortSignal): Promise<WorkOutcome> {
     const { clock, log } = this.#options;
+    if (error instanceof RemovalPendingError) return { kind: 'retry', after: error.retryAfter };
     if (error instanceof LeaseLost) {
       log.warn({ service: key, token: error.token }, 'lost the right to a Service while working on it');
       return { kind: 'retry' };
@@ -203,15 +214,17 @@ export class Reconciler {
 
   async #reconcile(lease: Lease): Promise<Run> {
     const { key } = lease;
-    const { services, provider, onAllocation, clock, concerns, leads } = this.#options;
+    const { services, provider, cloud, onAllocation, clock, concerns, leads } = this.#options;
     const service = leads ? await this.#readAnew(key) : services.get(key);
     const beforeWrite = () => checkHeld(lease);
     if (!service) {
       await provider.remove(key, beforeWrite);
       onAllocation();
+      await cloud?.provider.remove(key, beforeWrite);
       return { ended: 'deleted' };
     }
     if (concerns?.(service) === false) return { ended: 'foreign' };
+    if (cloud && isCloudService(service, cloud)) return this.#reconcileInCloud(lease, service, cloud);
     const read = this.#read(service);
     if (service.metadata.deletionTimestamp !== undefined) {
       await this.#release(lease, service, read);
@@ -224,16 +237,23 @@ export class Reconciler {
     const outcome =
       read.kind === 'valid' ? await provider.ensure(read.value, beforeWrite) : await this.#refuse(read);
     onAllocation();
-    const patch = statusPatch(service, outcome, clock.wallTime());
-    const { kind: ended, again } = outcome;
-    const written = !patch || (await this.#write(lease, service, patch));
-    if (patch && written) this.#tell(service, patch);
-    if (!written) return { ended };
-    await provider.shows(key, outcome.addresses);
-    onAllocation();
+    // What a cloud made for it before its class changed goes when it is served here.
+    const places = cloud?.provider.placesOf(service);
+    const patch = statusPatch(service, outcome, clock.wallTime(), places);
+    const after = patch ? await this.#write(lease, service, patch) : service;
+    if (patch && after) this.#tell(service, patch);
+    if (after) {
+      await provider.shows(key, outcome.addresses);
+      onAllocation();
+    }
+    if (after && places !== undefined && outcome.kind === 'done') {
+      await cloud?.provider.remove(key, beforeWrite);
+      const last = statusPatch(after, outcome, clock.wallTime());
+      if (last) await this.#write(lease, after, last);
+    }
     return {
-      ended,
-      ...(again === undefined ? {} : { again }),
+      ended: outcome.kind,
+      ...(outcome.again === undefined ? {} : { again: outcome.again }),
       ...(leads ? { version: versionOf(service) } : {}),
     };
   }
@@ -248,17 +268,65 @@ export class Reconciler {
     }
   }
 
+  /** The Service bears our finalizer, and the accounts in which there may be something, before anything is made there. */
+  async #reconcileInCloud(
+    lease: Lease,
+    service: ServiceObject,
+    { classes, provider }: CloudRoute,
+  ): Promise<Run> {
+    const { clock, onAllocation } = this.#options;
+    const beforeWrite = () => checkHeld(lease);
+    const read = this.#read(service, classes);
+    if (service.metadata.deletionTimestamp !== undefined) {
+      await this.#release(lease, service, read);
+      return { ended: 'deleted' };
+    }
+    if (read.kind === 'foreign' || read.kind === 'unready') {
+      await this.#release(lease, service, read);
+      return { ended: read.kind };
+    }
+    const places = provider.claim(service);
+    const claim = places === undefined ? undefined : claimingPatch(service, places);
+    const claimed = claim ? await this.#write(lease, service, claim) : service;
+    if (!claimed) return { ended: 'deleted' };
+    const outcome = await provider.ensure(read.kind === 'valid' ? read.value : read.keeps, beforeWrite);
+    if (outcome.kind === 'waiting') return { ended: 'waiting' };
+    const patch = statusPatch(claimed, outcome, clock.wallTime(), provider.placesOf(service));
+    if (patch && (await this.#write(lease, claimed, patch))) this.#tell(claimed, patch);
+    // An address from before its class changed is free when the Service shows it no more.
+    await this.#options.provider.remove(lease.key, beforeWrite);
+    onAllocation();
+    return { ended: outcome.kind };
+  }
+
   /**
    * Empties the status, then frees the address, then lets go of the Service: nobody is given what still shows on
    * another, and wherever this is cut off, our condition is there for the next try to find.
    */
   async #release(lease: Lease, service: ServiceObject, { kind }: ServiceRead): Promise<void> {
-    const { provider, onAllocation } = this.#options;
+    const { provider, cloud, onAllocation, clock } = this.#options;
     const concerned = kind !== 'foreign' || bearsOurMark(service);
     const emptying = concerned ? emptyingPatch(service) : undefined;
     const emptied = emptying ? await this.#write(lease, service, emptying) : service;
-    await provider.remove(keyOf(service), () => checkHeld(lease));
+    const beforeWrite = () => checkHeld(lease);
+    await provider.remove(keyOf(service), beforeWrite);
     onAllocation();
+    if (cloud && emptied) {
+      try {
+        await cloud.provider.remove(keyOf(service), beforeWrite);
+      } catch (error) {
+        if (!(error instanceof RemovalPendingError)) throw error;
+        const { reason, message } = error;
+        const held = statusPatch(
+          emptied,
+          { kind: 'pending', reason, message, addresses: [] },
+          clock.wallTime(),
+          cloud.provider.placesOf(emptied),
+        );
+        if (held && (await this.#write(lease, emptied, held))) this.#tell(emptied, held);
+        throw error;
+      }
+    }
     const clearing = concerned && emptied ? clearingPatch(emptied) : undefined;
     if (clearing && emptied && (await this.#write(lease, emptied, clearing))) this.#tell(service, clearing);
   }
@@ -298,7 +366,7 @@ export class Reconciler {
 
 /** How a run ended, as the metric names it, and when the next one is due without a change. */
 interface Run {
-  readonly ended: Outcome['kind'] | 'deleted' | 'foreign' | 'unready';
+  readonly ended: Outcome['kind'] | 'deleted' | 'foreign' | 'unready' | 'waiting';
   readonly again?: number;
   /** Of the Service, where others may ask for it. */
   readonly version?: string;

@@ -1,8 +1,17 @@
 // Hears of a Service when its user wants something else, and not of what controllers write on it.
 import { createHash } from 'node:crypto';
+import { APPLIED_ANNOTATION, PLACES_ANNOTATION } from '../api/service.ts';
 import { ADDRESSES_ANNOTATION, POOL_ANNOTATION } from '../api/service-addresses.ts';
 import type { ServiceObject } from '../kube/objects.ts';
 import { keyOf, type Store } from '../kube/store.ts';
+
+/** Written by controllers. */
+const OURS: ReadonlySet<string> = new Set([
+  POOL_ANNOTATION,
+  ADDRESSES_ANNOTATION,
+  PLACES_ANNOTATION,
+  APPLIED_ANNOTATION,
+]);
 
 /**
  * Where several controllers share the work, the status that one of them wrote is news to the one that leads, and must
@@ -26,7 +35,7 @@ export function onWishes(store: Store<ServiceObject>, listener: (key: string) =>
 /** The same for as long as its user wants the same, whatever controllers write. */
 export function versionOf({ metadata, spec }: ServiceObject): string {
   const { uid, labels, annotations, deletionTimestamp } = metadata;
-  const { [POOL_ANNOTATION]: _pools, [ADDRESSES_ANNOTATION]: _addresses, ...theirs } = annotations ?? {};
+  const theirs = Object.entries(annotations ?? {}).filter(([name]) => !OURS.has(name));
   const wishes = JSON.stringify([uid, labels, theirs, deletionTimestamp, spec]);
   return createHash('sha256').update(wishes).digest('base64');
 }

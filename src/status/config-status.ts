@@ -18,6 +18,8 @@ const OURS: ReadonlySet<string> = new Set([
   'Held',
   'Expired',
   'UnknownInterface',
+  'Works',
+  'Orphans',
 ]);
 
 /** JSON numbers are exact up to here (ECMAScript's Number.MAX_SAFE_INTEGER). */
@@ -71,8 +73,8 @@ export function configPatch(object: KubeObject, state: ConfigState, now: Date): 
   };
   const wanted = [
     valid,
-    ...statements.map(({ type, reason, message }) => {
-      return { type, status: 'True', reason, message: clip(message), ...common } as const;
+    ...statements.map(({ type, status = 'True', reason, message }) => {
+      return { type, status, reason, message: clip(message), ...common };
     }),
   ];
   const before = status.conditions ?? [];

@@ -8,6 +8,8 @@ import type { Family } from '../net/address.ts';
 /** A condition that is so, without its times. */
 export interface Statement {
   readonly type: string;
+  /** Default: True. */
+  readonly status?: 'True' | 'False' | 'Unknown';
   readonly reason: string;
   readonly message: string;
 }

@@ -5,6 +5,9 @@ import type { EventText } from '../kube/events.ts';
 import type { Condition, ServiceObject } from '../kube/objects.ts';
 import type { StatusPatch } from './service-status.ts';
 
+/** Reasons that a cloud's work goes through by itself. */
+const PROGRESS = ['Provisioning', 'Replacing', 'Settling'];
+
 /** The event for a patch that was written; undefined where the state did not change. */
 export function eventFor(before: ServiceObject, patch: StatusPatch): EventText | undefined {
   if (!patch.status?.conditions) return undefined;
@@ -18,6 +21,10 @@ export function eventFor(before: ServiceObject, patch: StatusPatch): EventText |
     return released ? { type: 'Normal', reason: 'IPReleased', action: 'Release', note } : undefined;
   }
   if (condition.reason === earlier?.reason && condition.message === earlier.message) return undefined;
+  if (condition.status === 'True' && condition.reason === 'Active')
+    return { type: 'Normal', reason: 'EnsuredLoadBalancer', action: 'Ensure', note: condition.message };
+  if (PROGRESS.includes(condition.reason))
+    return { type: 'Normal', reason: 'EnsuringLoadBalancer', action: 'Ensure', note: condition.message };
   return condition.status === 'True'
     ? { type: 'Normal', reason: 'IPAllocated', action: 'Allocate', note: condition.message }
     : {

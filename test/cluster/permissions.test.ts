@@ -4,8 +4,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ADDRESS_RESERVATIONS, ANNOUNCEMENTS, CONFIG_MAPS, NODES } from '../../src/kube/resources.ts';
-import { type Account, userOf } from '../../src/lab/accounts.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import {
+  ADDRESS_RESERVATIONS,
+  ANNOUNCEMENTS,
+  CLOUD_ACCOUNTS,
+  CONFIG_MAPS,
+  NODES,
+  SECRETS,
+} from '../../src/kube/resources.ts';
+import { type Account, applyAccount, userOf } from '../../src/lab/accounts.ts';
+import { AwsEmulator } from '../../src/lab/aws/emulator.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
 import { Cluster, type Config, validCondition } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
@@ -35,7 +44,11 @@ const SELDOM = {
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 
+/** Granted by whoever makes a cloud account, for its Secret alone. */
+const BY_NAME = { controller: ['get /secrets'], agent: [] } as const;
+
 let test: TestServer;
+let emulator: AwsEmulator;
 let cluster: Cluster;
 let controller: ControllerProcess;
 let agent: AgentProcess;
@@ -43,6 +56,7 @@ let agent: AgentProcess;
 beforeAll(async () => {
   test = await startTestServer({ crds: true });
   cluster = new Cluster(test.api);
+  emulator = await AwsEmulator.start();
   controller = new ControllerProcess(await test.accountKubeconfig('controller'));
   // It is to say who announces, and not to announce anything where the tests run.
   agent = new AgentProcess(await test.accountKubeconfig('agent'), ['--exclude-interfaces', '.']);
@@ -53,6 +67,7 @@ afterAll(async () => {
   await controller.stop();
   await agent.stop();
   await cluster.close();
+  await emulator.close();
   await test.close();
 });
 
@@ -74,6 +89,40 @@ async function roster(): Promise<void> {
     const map = await test.api.get(CONFIG_MAPS, MEMBERSHIP).catch(() => undefined); // not there yet
     if (parseRoster(map?.data?.roster ?? '').kind === 'parsed') return;
   }
+}
+
+/** A Service on AWS, with the grant of the example for the one Secret that it needs. */
+async function serveOnAws(): Promise<void> {
+  const objects = loadAll(
+    readFileSync(join(ROOT, 'examples/aws/credentials.yaml'), 'utf8').replaceAll(
+      'fairlead-system',
+      'kube-system',
+    ),
+  ) as KubeObject[]; // our own file
+  for (const object of objects) {
+    if (object.kind === 'Secret') await test.api.create(SECRETS, object);
+    else await applyAccount(test.api, object);
+  }
+  const aws = {
+    region: 'eu-central-1',
+    vpcID: emulator.cloud.vpc,
+    endpoint: emulator.endpoint,
+    credentialsSecretRef: { namespace: 'kube-system', name: 'aws-credentials' },
+    targetType: 'ip',
+  };
+  const account: Config = {
+    apiVersion: 'fairlead.dev/v1alpha1',
+    kind: 'CloudAccount',
+    metadata: { name: 'main' },
+    spec: { provider: 'aws', clusterName: 'demo', default: true, aws },
+  };
+  await test.api.create(CLOUD_ACCOUNTS, account);
+  await cluster.createService('cloud', { loadBalancerClass: 'fairlead.dev/aws-nlb' });
+  await cluster.serviceWith('cloud', 'Active');
+  const works = ({ status }: Config) => status?.conditions?.some(({ type }) => type === 'Works');
+  while (!works(await test.api.get<Config>(CLOUD_ACCOUNTS, { name: 'main' })));
+  await cluster.deleteService('cloud');
+  expect(emulator.cloud.loadBalancers.size).toBe(0);
 }
 
 it('uses every verb that it is granted, and is granted every verb that it uses', async () => {
@@ -104,11 +153,13 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   while (!validCondition(await read()));
   const announced = () => test.api.list(ANNOUNCEMENTS, {}).then(({ items }) => items.length);
   while ((await announced()) === 0);
+  await serveOnAws();
   await cluster.deleteService('web');
   await cluster.pool('lan', ({ status }) => status?.assignedIPv4 === 0);
   while ((await announced()) > 0);
   for (const account of ['controller', 'agent'] as const) {
     const used = [...auditLog().usedBy(userOf(account)), ...SELDOM[account]];
-    expect([...new Set(used)].toSorted(), account).toEqual(grantedTo(account));
+    const granted = [...grantedTo(account), ...BY_NAME[account]].toSorted();
+    expect([...new Set(used)].toSorted(), account).toEqual(granted);
   }
 });

@@ -1,6 +1,7 @@
 // The Helm chart renders what kustomize makes, and refuses values that it does not know. Needs Go, for Helm's engine.
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/kube/objects.ts';
+import { readQueueAddress } from '../../src/queue/queue-address.ts';
 import { buildRenderer, findGo, render } from './chart.ts';
 import { overlay } from './kustomize.ts';
 import { containerOf, named, podOf } from './workload.ts';
@@ -11,6 +12,8 @@ const MISSING = 'left out: there is no Go (1.24 or newer, https://go.dev/dl) to 
 
 const go = findGo();
 const leftOut = go === undefined && !process.env.CI;
+
+const QUEUE = { address: 'redis://redis:6379', passwordSecret: { name: 'fairlead-queue' } };
 
 let program: string;
 
@@ -32,6 +35,12 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
     ['with monitoring', ['monitoring'], { monitoring: { podMonitors: true, rules: true } }],
     ['with a NetworkPolicy', ['network-policy'], { networkPolicy: { enabled: true } }],
     ['with its admission policy', ['admission-policy'], { admissionPolicy: true }],
+    ['with its queue on Redis', ['redis-queue'], { queue: QUEUE }],
+    [
+      'with its queue on Redis and a NetworkPolicy',
+      ['network-policy', 'redis-queue'],
+      { queue: QUEUE, networkPolicy: { enabled: true } },
+    ],
     ['in place of kube-proxy', ['replace-kube-proxy'], { agent: { proxy: true } }],
   ])('%s is what kustomize makes', (_, components, values) => {
     expect(byName(render(program, values))).toEqual(byName(overlay(...components)));
@@ -79,7 +88,57 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
     expect(named(objects, 'PrometheusRule', 'fairlead')?.metadata.labels).toEqual({ release: 'prometheus' });
   });
 
+  it('gives the controller the Redis that it is told, with passwords and certificates from Secrets', () => {
+    const objects = render(program, {
+      queue: {
+        address: 'rediss+sentinel://us,eu:26379/main/2',
+        passwordSecret: { name: 'redis', key: 'pass' },
+        sentinelPasswordSecret: { name: 'sentinels' },
+        caSecret: { name: 'authority' },
+      },
+      networkPolicy: { enabled: true, queuePorts: [6380, 26379] },
+    });
+    const controller = named(objects, 'Deployment', 'fairlead-controller');
+    const flag = containerOf(controller).args?.find((each) => each.startsWith('--queue=')) ?? '';
+    expect(readQueueAddress(flag.replace('--queue=', ''))).toMatchObject({
+      kind: 'valid',
+      value: {
+        tls: true,
+        db: 2,
+        ca: '/etc/fairlead/queue/ca',
+        passwordFile: '/etc/fairlead/queue/password',
+        sentinelPasswordFile: '/etc/fairlead/queue/sentinel-password',
+        servers: { kind: 'sentinels', master: 'main' },
+      },
+    });
+    expect(podOf(controller)).toMatchObject({
+      volumes: [
+        {
+          projected: {
+            sources: [
+              { secret: { name: 'authority', items: [{ key: 'ca.crt', path: 'ca' }] } },
+              { secret: { name: 'redis', items: [{ key: 'pass', path: 'password' }] } },
+              { secret: { name: 'sentinels', items: [{ key: 'password', path: 'sentinel-password' }] } },
+            ],
+          },
+        },
+      ],
+    });
+    const policy = JSON.stringify(named(objects, 'NetworkPolicy', 'fairlead-controller'));
+    for (const port of [6380, 26379]) expect(policy).toContain(`"port":${port}`);
+    const open = named(
+      render(program, { queue: { address: 'redis+cluster://one,two' } }),
+      'Deployment',
+      'fairlead-controller',
+    );
+    expect(containerOf(open).args).toContain('--queue=redis+cluster://one,two');
+    expect(podOf(open)).not.toHaveProperty('volumes');
+  });
+
   it.each<[string, object, string]>([
+    ['a queue that is none', { queue: { address: 'disk' } }, '/queue/address'],
+    ['a password in an address', { queue: { address: 'redis://secret@redis:6379' } }, '/queue/address'],
+    ['files in an address', { queue: { address: 'redis://redis?ca=/ca' } }, '/queue/address'],
     ['a value that is not there', { agent: { prxy: true } }, "additional properties 'prxy' not allowed"],
     ['a word for a switch', { agent: { proxy: 'yes' } }, 'got string, want boolean'],
     ['a level that is none', { logLevel: 'loud' }, '/logLevel'],

@@ -161,7 +161,13 @@ describe('the example', () => {
     expect(named(objects, 'IPAddressPool', 'lan')).toBeDefined();
   });
 
-  it.each(['overlay/pool.yaml', 'service.yaml', 'advertisement.yaml'])('%s is taken by it', async (file) => {
+  it.each([
+    'overlay/pool.yaml',
+    'service.yaml',
+    'advertisement.yaml',
+    'aws/account.yaml',
+    'aws/service.yaml',
+  ])('%s is taken by it', async (file) => {
     expect(await apply(join(ROOT, 'examples', file))).toMatch(/ serverside-applied\n$/);
   });
 

@@ -201,6 +201,22 @@ export function describeWorkQueue(name: string, make: MakeQueue, histories: numb
       await place.holds({ ready: 1, delayed: 1 });
     });
 
+    it('lets what was delayed wait behind what waits already, and a lane with nothing before it take its turn', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/late', { account: 'one', after: 100 });
+      await place.add('other/late', { account: 'one', after: 100 });
+      for (let i = 0; i < 5; i++) await place.add(`shop/s${i}`, { account: 'one' });
+      await place.holds({ ready: 5, delayed: 2 });
+      await place.pass(150);
+      await place.holds({ ready: 7 });
+      const order = await place.takeAll(7);
+      expect(order.filter((one) => one.startsWith('shop'))).toEqual([
+        ...Array.from({ length: 5 }, (_, i) => `shop/s${i}`),
+        'shop/late',
+      ]);
+      expect(order.indexOf('other/late')).toBeLessThan(3);
+    });
+
     it('does not run a version again that finished, as long as it knows of that', async () => {
       await using place = await Workplace.open(make);
       const finish = async (version: string) => {

@@ -16,7 +16,7 @@ export interface Behaviour {
   /** Whether a target answers its health checks. */
   isHealthy: (id: string, port: number) => boolean;
   /** Calls in a row, and a second; undefined: no throttling. */
-  buckets: { readonly describe: Bucket; readonly mutate: Bucket } | undefined;
+  buckets: { readonly describe: Bucket; readonly mutate: Bucket; readonly register: Bucket } | undefined;
   /** Actions that the credentials may not call. */
   readonly denied: Set<string>;
   expired: boolean;

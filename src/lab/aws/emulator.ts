@@ -173,13 +173,19 @@ export class AwsEmulator {
         403,
       );
     }
-    const kind = action.startsWith('Describe') ? 'describe' : 'mutate';
+    const kind = bucketOf(action);
     if (buckets && !this.#throttle.take(`${service} ${kind}`, buckets[kind]))
       throw service === 'ec2'
         ? new Fault('RequestLimitExceeded', 'Request limit exceeded.', 503)
         : new Fault('Throttling', 'Rate exceeded');
     return handler(this.cloud, params);
   }
+}
+
+/** Elastic Load Balancing API, "API throttling": categories of actions. */
+function bucketOf(action: string): 'describe' | 'mutate' | 'register' {
+  if (action.startsWith('Describe')) return 'describe';
+  return action === 'RegisterTargets' || action === 'DeregisterTargets' ? 'register' : 'mutate';
 }
 
 function elbBody(action: string, answer: Answer, id: string): string {

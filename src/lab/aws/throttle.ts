@@ -1,4 +1,4 @@
-// AWS's token buckets: one for calls that read, one for the others.
+// AWS's token buckets, by name.
 import type { Clock } from '../../clock/clock.ts';
 import type { Bucket } from './cloud.ts';
 

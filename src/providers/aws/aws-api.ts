@@ -2,64 +2,78 @@
 import type * as Ec2 from '@aws-sdk/client-ec2';
 import type * as Elb from '@aws-sdk/client-elastic-load-balancing-v2';
 
-/** Input and output of each action, as in the API references of Elastic Load Balancing (2015-12-01) and EC2. */
-export interface AwsActions {
-  AddListenerCertificates: [Elb.AddListenerCertificatesInput, Elb.AddListenerCertificatesOutput];
-  AddTags: [Elb.AddTagsInput, Elb.AddTagsOutput];
-  CreateListener: [Elb.CreateListenerInput, Elb.CreateListenerOutput];
-  CreateLoadBalancer: [Elb.CreateLoadBalancerInput, Elb.CreateLoadBalancerOutput];
-  CreateTargetGroup: [Elb.CreateTargetGroupInput, Elb.CreateTargetGroupOutput];
-  DeleteListener: [Elb.DeleteListenerInput, Elb.DeleteListenerOutput];
-  DeleteLoadBalancer: [Elb.DeleteLoadBalancerInput, Elb.DeleteLoadBalancerOutput];
-  DeleteTargetGroup: [Elb.DeleteTargetGroupInput, Elb.DeleteTargetGroupOutput];
-  DeregisterTargets: [Elb.DeregisterTargetsInput, Elb.DeregisterTargetsOutput];
-  DescribeListenerAttributes: [Elb.DescribeListenerAttributesInput, Elb.DescribeListenerAttributesOutput];
-  DescribeListenerCertificates: [
-    Elb.DescribeListenerCertificatesInput,
-    Elb.DescribeListenerCertificatesOutput,
-  ];
-  DescribeListeners: [Elb.DescribeListenersInput, Elb.DescribeListenersOutput];
-  DescribeLoadBalancerAttributes: [
-    Elb.DescribeLoadBalancerAttributesInput,
-    Elb.DescribeLoadBalancerAttributesOutput,
-  ];
-  DescribeLoadBalancers: [Elb.DescribeLoadBalancersInput, Elb.DescribeLoadBalancersOutput];
-  DescribeTags: [Elb.DescribeTagsInput, Elb.DescribeTagsOutput];
-  DescribeTargetGroupAttributes: [
-    Elb.DescribeTargetGroupAttributesInput,
-    Elb.DescribeTargetGroupAttributesOutput,
-  ];
-  DescribeTargetGroups: [Elb.DescribeTargetGroupsInput, Elb.DescribeTargetGroupsOutput];
-  DescribeTargetHealth: [Elb.DescribeTargetHealthInput, Elb.DescribeTargetHealthOutput];
-  ModifyListener: [Elb.ModifyListenerInput, Elb.ModifyListenerOutput];
-  ModifyListenerAttributes: [Elb.ModifyListenerAttributesInput, Elb.ModifyListenerAttributesOutput];
-  ModifyLoadBalancerAttributes: [
-    Elb.ModifyLoadBalancerAttributesInput,
-    Elb.ModifyLoadBalancerAttributesOutput,
-  ];
-  ModifyTargetGroup: [Elb.ModifyTargetGroupInput, Elb.ModifyTargetGroupOutput];
-  ModifyTargetGroupAttributes: [Elb.ModifyTargetGroupAttributesInput, Elb.ModifyTargetGroupAttributesOutput];
-  RegisterTargets: [Elb.RegisterTargetsInput, Elb.RegisterTargetsOutput];
-  RemoveListenerCertificates: [Elb.RemoveListenerCertificatesInput, Elb.RemoveListenerCertificatesOutput];
-  RemoveTags: [Elb.RemoveTagsInput, Elb.RemoveTagsOutput];
-  SetIpAddressType: [Elb.SetIpAddressTypeInput, Elb.SetIpAddressTypeOutput];
-  SetSecurityGroups: [Elb.SetSecurityGroupsInput, Elb.SetSecurityGroupsOutput];
-  SetSubnets: [Elb.SetSubnetsInput, Elb.SetSubnetsOutput];
-  AuthorizeSecurityGroupIngress: [
-    Ec2.AuthorizeSecurityGroupIngressRequest,
-    Ec2.AuthorizeSecurityGroupIngressResult,
-  ];
-  CreateSecurityGroup: [Ec2.CreateSecurityGroupRequest, Ec2.CreateSecurityGroupResult];
-  CreateTags: [Ec2.CreateTagsRequest, object];
-  DeleteSecurityGroup: [Ec2.DeleteSecurityGroupRequest, object];
-  DeleteTags: [Ec2.DeleteTagsRequest, object];
-  DescribeRouteTables: [Ec2.DescribeRouteTablesRequest, Ec2.DescribeRouteTablesResult];
-  DescribeSecurityGroups: [Ec2.DescribeSecurityGroupsRequest, Ec2.DescribeSecurityGroupsResult];
-  DescribeSubnets: [Ec2.DescribeSubnetsRequest, Ec2.DescribeSubnetsResult];
-  RevokeSecurityGroupIngress: [Ec2.RevokeSecurityGroupIngressRequest, Ec2.RevokeSecurityGroupIngressResult];
+/** Of the API references of Elastic Load Balancing (2015-12-01) and of EC2. */
+export const ELB_ACTIONS = [
+  'AddListenerCertificates',
+  'AddTags',
+  'CreateListener',
+  'CreateLoadBalancer',
+  'CreateTargetGroup',
+  'DeleteListener',
+  'DeleteLoadBalancer',
+  'DeleteTargetGroup',
+  'DeregisterTargets',
+  'DescribeListenerAttributes',
+  'DescribeListenerCertificates',
+  'DescribeListeners',
+  'DescribeLoadBalancerAttributes',
+  'DescribeLoadBalancers',
+  'DescribeTags',
+  'DescribeTargetGroupAttributes',
+  'DescribeTargetGroups',
+  'DescribeTargetHealth',
+  'ModifyListener',
+  'ModifyListenerAttributes',
+  'ModifyLoadBalancerAttributes',
+  'ModifyTargetGroup',
+  'ModifyTargetGroupAttributes',
+  'RegisterTargets',
+  'RemoveListenerCertificates',
+  'RemoveTags',
+  'SetIpAddressType',
+  'SetSecurityGroups',
+  'SetSubnets',
+] as const;
+export const EC2_ACTIONS = [
+  'AuthorizeSecurityGroupIngress',
+  'CreateSecurityGroup',
+  'CreateTags',
+  'DeleteSecurityGroup',
+  'DeleteTags',
+  'DescribeRouteTables',
+  'DescribeSecurityGroups',
+  'DescribeSubnets',
+  'RevokeSecurityGroupIngress',
+] as const;
+
+/** Input and output of the command of an action, as a module of the SDK has it. */
+type InOut<Module, A extends string> = Module extends {
+  [name in `${A}Command`]: abstract new (
+    ...args: never[]
+  ) => Command<infer Input, infer Output>;
+}
+  ? [Input, Omit<Output, '$metadata'>]
+  : never;
+interface Command<Input, Output> {
+  readonly input: Input;
+  resolveMiddleware(...args: never[]): (...args: never[]) => Promise<{ output: Output }>;
 }
 
+/** Input and output of each action. */
+export type AwsActions = {
+  [A in (typeof ELB_ACTIONS)[number]]: InOut<typeof Elb, A>;
+} & { [A in (typeof EC2_ACTIONS)[number]]: InOut<typeof Ec2, A> };
+
 export type AwsAction = keyof AwsActions;
+
+export function serviceOf(action: AwsAction): 'ec2' | 'elasticloadbalancing' {
+  return EC2_ACTIONS.some((each) => each === action) ? 'ec2' : 'elasticloadbalancing';
+}
+
+/** As an IAM policy names it. */
+export function permissionOf(action: AwsAction): string {
+  return `${serviceOf(action)}:${action}`;
+}
 
 /**
  * Rejects with the SDK's error. `beforeSending` is called right before the request leaves, when all that it had to

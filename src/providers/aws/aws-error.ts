@@ -5,6 +5,7 @@ export type FailureReason =
   | 'PermissionMissing'
   | 'CredentialsInvalid'
   | 'QuotaExceeded'
+  | 'DeletionProtected'
   | 'Settling'
   | 'NameTaken'
   | 'RefusedByAWS'
@@ -55,6 +56,12 @@ const MEANINGS: readonly Meaning[] = [
     codes: /^(TooMany|TargetGroupAssociationLimit)|LimitExceeded/,
     mend: 'raise the quota in AWS, or remove what is not needed',
     retryAfter: 300_000,
+  },
+  {
+    reason: 'DeletionProtected',
+    codes: /^DeletionProtected$/,
+    mend: 'switch off deletion_protection.enabled in AWS, and it goes',
+    retryAfter: 60_000,
   },
   { reason: 'NameTaken', codes: /^Duplicate/, mend: 'choose another name, or remove it', retryAfter: 60_000 },
   {

@@ -2,19 +2,35 @@
 // memory only what a restart may forget; whose an object is stands in its tags.
 import { AwsAnnotations, CLOUD_ACCOUNT_ANNOTATION } from '../../api/aws-annotations.ts';
 import type { CloudAccount } from '../../api/cloud-account.ts';
-import type { ServiceRequest } from '../../api/service.ts';
-import type { Random } from '../../clock/clock.ts';
+import { APPLIED_ANNOTATION, type ServiceRequest } from '../../api/service.ts';
+import type { Clock, Random, Timer } from '../../clock/clock.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
-import type { BeforeWrite, Ingress, Outcome, Provider } from '../provider.ts';
+import {
+  type BeforeWrite,
+  type CloudProvider,
+  type Finding,
+  type Ingress,
+  type Outcome,
+  RemovalPendingError,
+} from '../provider.ts';
+import { AccountWatch } from './account-watch.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
+import type { Known } from './known.ts';
 import type { Owner } from './ownership.ts';
-import { ensure, type PassResult, type RemovalResult, remove } from './pass.ts';
+import { type Done, guarded, type PassResult, pass, prepare, type Refusal, remove } from './pass.ts';
+import { type Place, Placement } from './placement.ts';
+import { recognise } from './recognise.ts';
+import { readHealth } from './target-health.ts';
 
 /** The API server's objects, as last heard. */
 export interface AwsSources {
   service(key: string): ServiceObject | undefined;
   nodes(): readonly NodeObject[];
   slices(key: string): readonly EndpointSliceObject[];
+  /** Services that a cloud account would serve. */
+  candidates(): readonly string[];
+  /** Of the namespace kube-system, '' where it is not known. */
+  clusterUid(): string;
 }
 
 export interface OpenAccount {
@@ -24,43 +40,41 @@ export interface OpenAccount {
 
 export interface AwsProviderOptions {
   readonly sources: AwsSources;
+  readonly clock: Clock;
   readonly random: Random;
+  /** Milliseconds between two looks for what others changed in an account. */
+  readonly driftCheck: number;
+  /** Milliseconds for which what belongs to no Service is only told. */
+  readonly orphanGrace: number;
+  /** Hears that what there is to say of an account may have changed. */
+  readonly onLook: () => void;
 }
 
-/** Milliseconds from a pass with nothing to do to the next look for what others changed. */
-const DRIFT_CHECK = 45_000;
+/** Passes under way at once, over all accounts: the rest of the workers is for those who need none. */
+const MOST_PASSES = 24;
+/** Milliseconds until a look at targets that AWS checks for the first time, and at those that did not pass. */
+const FIRST_HEALTH_CHECK = 15_000;
+const HEALTH_CHECK = 45_000;
+/** Milliseconds until a Service whose account is missing is looked at again. */
+const NO_ACCOUNT = 45_000;
 const NOTHING: Ingress = { addresses: [] };
 
 type Key = Pick<ServiceRequest, 'key'>;
 
-/** A removal that AWS has not finished; the key is to come again. */
-export class RemovalPendingError extends Error {
-  override readonly name = 'RemovalPending';
-  readonly reason: string;
-  /** Milliseconds. */
-  readonly retryAfter: number;
-
-  constructor({ reason, message, retryAfter }: Extract<RemovalResult, { readonly kind: 'pending' }>) {
-    super(message);
-    this.reason = reason;
-    this.retryAfter = retryAfter;
-  }
-}
-
-interface Placed {
-  readonly owner: Owner;
-  readonly account: string;
-  readonly explicitName: string | undefined;
-}
-
-export class AwsProvider implements Provider {
+export class AwsProvider implements CloudProvider {
   readonly #options: AwsProviderOptions;
   readonly #listeners = new Set<(key: string) => void>();
-  /** Those without an account. */
-  readonly #waiting = new Set<string>();
-  /** Where each Service has, or may have, something: the account of now first, then those that it moved away from. */
-  readonly #placed = new Map<string, readonly Placed[]>();
+  readonly #placement = new Placement();
+  /** Services whose load balancers are as they should be. */
+  readonly #known = new Map<string, Known>();
+  readonly #timers = new Map<string, Timer>();
+  readonly #watches = new Map<string, AccountWatch>();
   #accounts: ReadonlyMap<string, OpenAccount> = new Map();
+  /** Whether the accounts are known, be it that there are none. */
+  readonly #opened = Promise.withResolvers<void>();
+  #isOpened = false;
+  readonly #running = new Map<string, number>();
+  readonly #waiting = new Map<string, Set<string>>();
 
   constructor(options: AwsProviderOptions) {
     this.#options = options;
@@ -68,49 +82,125 @@ export class AwsProvider implements Provider {
 
   /** By name. Services of an account that came or changed are asked for again. */
   setAccounts(accounts: ReadonlyMap<string, OpenAccount>): void {
+    const before = this.#accounts;
     this.#accounts = accounts;
-    for (const key of this.#placed.keys()) this.#tell(key);
-    for (const key of this.#waiting) this.#tell(key);
+    this.#isOpened = true;
+    this.#opened.resolve();
+    for (const [name, watch] of this.#watches) {
+      if (accounts.get(name) === before.get(name)) continue;
+      watch.close();
+      this.#watches.delete(name);
+    }
+    for (const [name, open] of accounts) if (!this.#watches.has(name)) this.#watch(name, open);
+    this.#tellAll();
+  }
+
+  /** Nodes or endpoints are others than before. `key`: of one Service alone. */
+  targetsChanged(key?: string): void {
+    if (key === undefined) this.#tellAll();
+    else if (this.#placement.of(key).length > 0) this.#tell(key);
+  }
+
+  /** Services that are no more, and have something in the account. */
+  orphansIn(account: string): readonly string[] {
+    return this.#watches.get(account)?.orphans() ?? [];
+  }
+
+  accountOf(service: ServiceObject): string {
+    return this.#openFor(service)?.account.name ?? '';
+  }
+
+  placesOf(service: ServiceObject): string | undefined {
+    const names = this.#placement.recall(service).map(({ account }) => account);
+    return names.length > 0 ? names.join(',') : undefined;
+  }
+
+  claim(service: ServiceObject): string | undefined {
+    this.#placement.recall(service);
+    const open = this.#openFor(service);
+    if (open) this.#placement.put(service, open.account.name);
+    return this.placesOf(service);
   }
 
   /** A host name in the status stays for as long as nobody asks AWS. */
   async keep({ key }: Key): Promise<Ingress> {
     const service = this.#options.sources.service(key);
-    const open = service && this.#accountOf(service);
+    if (service) this.#placement.recall(service);
     const hostnames = service ? hostnamesOf(service) : [];
-    if (service && open && hostnames.length > 0) this.#place(service, open);
     return hostnames.length > 0 ? { addresses: [], hostnames } : NOTHING;
   }
 
-  async ensure({ key }: Key, beforeWrite: BeforeWrite): Promise<Outcome> {
+  async ensure({ key }: Key, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
     const { sources } = this.#options;
     const service = sources.service(key);
+    if (!this.#isOpened) return { kind: 'waiting' };
     if (!service) return { kind: 'refused', reason: 'NoService', message: 'the Service is gone', ...NOTHING };
-    const open = this.#accountOf(service);
-    if (!open) return this.#withoutAccount(key, service);
-    this.#waiting.delete(key);
-    this.#place(service, open);
-    const inputs = { service, nodes: sources.nodes(), slices: sources.slices(key) };
-    const result = await ensure(fenced(open.api, beforeWrite), open.account, inputs);
-    const whole = result.kind === 'done' ? await this.#leaveOthers(key, result, beforeWrite) : result;
-    return this.#conclude(service, open.account.name, whole);
+    const open = this.#openFor(service);
+    if (!open) return this.#withoutAccount(service);
+    const { account } = open;
+    this.#placement.recall(service);
+    this.#placement.put(service, account.name);
+    const prepared = prepare(account, {
+      service,
+      nodes: sources.nodes(),
+      slices: sources.slices(key),
+      clusterUid: sources.clusterUid(),
+    });
+    if (prepared.kind === 'refused') return this.#conclude(service, account.name, prepared);
+    const { fingerprint, owner } = prepared;
+    const known = this.#knownFor(key, account.name, owner);
+    const isAlone = this.#placement.of(key).length === 1;
+    if (known?.fingerprint === fingerprint && known.due !== 'whole' && isAlone) {
+      const { due, belief, desired } = known;
+      if (due === 'nothing') return this.#shown(service, known);
+      if (belief)
+        return this.#inTurn(account.name, key, async () => {
+          const health = await guarded(open.api, (api) => readHealth(api, desired, belief));
+          if (!('kind' in health)) return this.#remember(service, { ...known, health });
+          // It serves all the same, unless its target groups are gone.
+          const next = health.reason === 'Settling' ? 'whole' : 'health';
+          this.#askAgain(key, health.retryAfter, () => this.#expect(key, next));
+          known.due = 'nothing';
+          return this.#shown(service, known);
+        });
+    }
+    if (!known && isAlone && service.metadata.annotations?.[APPLIED_ANNOTATION] === fingerprint) {
+      const survey = await this.#watches.get(account.name)?.recent();
+      const desired = survey && recognise(survey, account, prepared);
+      if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint });
+    }
+    return this.#inTurn(account.name, key, async () => {
+      const believed = known?.due === 'whole' ? undefined : known?.belief;
+      const result = await pass(fenced(open.api, beforeWrite), account, prepared, believed);
+      this.#known.delete(key);
+      const whole = result.kind === 'done' ? await this.#leaveOthers(key, result, beforeWrite) : result;
+      if (whole.kind !== 'done' || whole.notes.length > 0)
+        return this.#conclude(service, account.name, whole);
+      const health = whole.health ?? known?.health;
+      return this.#remember(service, {
+        ...whole,
+        account: account.name,
+        fingerprint,
+        ...(health ? { health } : {}),
+      });
+    });
   }
 
-  /** Rejects with RemovalPendingError while something is left. */
   async remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
-    this.#waiting.delete(key);
+    this.#cancel(key);
+    this.#known.delete(key);
     const service = this.#options.sources.service(key);
-    const open = service && this.#accountOf(service);
-    if (service && open && !this.#placed.has(key)) this.#place(service, open);
-    await this.#removeFrom(key, 0, beforeWrite);
-    this.#placed.delete(key);
+    if (service) this.#placement.recall(service);
+    if (this.#placement.of(key).length === 0) return;
+    await this.#opened.promise;
+    await this.#removeFrom(key, this.#placement.of(key), beforeWrite);
   }
 
   /** No two of its load balancers ever have one name. */
   async shows(): Promise<void> {}
 
   async listOwned(): Promise<readonly string[]> {
-    return [...this.#placed.keys()];
+    return [...this.#placement.keys()];
   }
 
   subscribe(listener: (key: string) => void): () => void {
@@ -118,61 +208,111 @@ export class AwsProvider implements Provider {
     return () => void this.#listeners.delete(listener);
   }
 
-  #conclude(service: ServiceObject, source: string, result: PassResult): Outcome {
-    const hostnames = result.hostname === undefined ? hostnamesOf(service) : [result.hostname];
-    const ingress: Ingress = hostnames.length > 0 ? { addresses: [], hostnames, source } : NOTHING;
-    const { random } = this.#options;
-    const again = (result.kind === 'pending' ? result.retryAfter : DRIFT_CHECK) * (1 + random() / 4);
-    if (result.kind !== 'done')
-      return { kind: result.kind, reason: result.reason, message: result.message, again, ...ingress };
-    if (result.notes.length === 0) return { kind: 'done', again, ...ingress };
-    return { kind: 'refused', reason: 'NotChangeable', message: result.notes.join('; '), again, ...ingress };
+  close(): void {
+    for (const key of this.#timers.keys()) this.#cancel(key);
+    for (const watch of this.#watches.values()) watch.close();
+    this.#watches.clear();
   }
 
-  #withoutAccount(key: string, service: ServiceObject): Outcome {
+  /** Some Services of an account at a time; whoever waits is told when there is room. */
+  async #inTurn<T>(account: string, key: string, work: () => Promise<T>): Promise<T | { kind: 'waiting' }> {
+    const running = this.#running.get(account) ?? 0;
+    if (running >= Math.max(1, Math.floor(MOST_PASSES / this.#accounts.size))) {
+      const waiting = this.#waiting.get(account) ?? new Set();
+      this.#waiting.set(account, waiting.add(key));
+      return { kind: 'waiting' };
+    }
+    this.#running.set(account, running + 1);
+    try {
+      return await work();
+    } finally {
+      this.#running.set(account, (this.#running.get(account) ?? 1) - 1);
+      const waiting = this.#waiting.get(account) ?? new Set<string>();
+      const [next] = waiting;
+      if (next !== undefined) {
+        waiting.delete(next);
+        this.#tell(next);
+      }
+    }
+  }
+
+  #knownFor(key: string, account: string, { uid, cluster }: Owner): Known | undefined {
+    const known = this.#known.get(key);
+    const { owner } = known?.desired ?? {};
+    const same = known?.account === account && owner?.uid === uid && owner.cluster === cluster;
+    if (same) return known;
+    this.#known.delete(key);
+    return undefined;
+  }
+
+  #remember(service: ServiceObject, known: Omit<Known, 'checkedAt' | 'due'>): Outcome {
+    const { clock } = this.#options;
+    const full: Known = { ...known, checkedAt: clock.now(), due: 'nothing' };
+    const key = keyOf(service);
+    this.#known.set(key, full);
+    this.#cancel(key);
+    const finding = full.health ?? shownHealth(service);
+    if (finding && finding.status !== 'True') {
+      const after = finding.status === 'Unknown' ? FIRST_HEALTH_CHECK : HEALTH_CHECK;
+      this.#askAgain(key, after, () => this.#expect(key, 'health'));
+    }
+    return this.#shown(service, full);
+  }
+
+  #shown(service: ServiceObject, { hostname, account, fingerprint, health }: Known): Outcome {
+    const finding = health ? ({ type: 'TargetsHealthy', ...health } as const) : shownHealth(service);
+    return {
+      kind: 'done',
+      addresses: [],
+      hostnames: [hostname],
+      ports: portsOf(service),
+      source: account,
+      applied: fingerprint,
+      ...(finding ? { findings: [finding] } : {}),
+    };
+  }
+
+  #conclude(service: ServiceObject, source: string, result: PassResult | Refusal): Outcome {
+    const hostnames = result.hostname === undefined ? hostnamesOf(service) : [result.hostname];
+    const ingress: Ingress =
+      hostnames.length > 0 ? { addresses: [], hostnames, ports: portsOf(service), source } : NOTHING;
+    const key = keyOf(service);
+    if (result.kind === 'pending') this.#askAgain(key, result.retryAfter);
+    // What only the user can mend is looked at again all the same: others may have changed what is there.
+    else this.#askAgain(key, HEALTH_CHECK);
+    if (result.kind !== 'done')
+      return { kind: result.kind, reason: result.reason, message: result.message, ...ingress };
+    return { kind: 'refused', reason: 'NotChangeable', message: result.notes.join('; '), ...ingress };
+  }
+
+  #withoutAccount(service: ServiceObject): Outcome {
     const { namespace = '', name } = service.metadata;
     const named = new AwsAnnotations(service).own(CLOUD_ACCOUNT_ANNOTATION)?.value;
     const message = named
-      ? `Service/${namespace}/${name} names the CloudAccount "${named}", which is not there or not valid; create it, or correct the annotation ${CLOUD_ACCOUNT_ANNOTATION}`
-      : `no CloudAccount is the default; write spec.default: true in one, or name one by the annotation ${CLOUD_ACCOUNT_ANNOTATION}`;
-    this.#waiting.add(key);
+      ? `Service/${namespace}/${name} names the CloudAccount "${named}", which is not there or cannot be used; create it, see its conditions, or correct the annotation ${CLOUD_ACCOUNT_ANNOTATION}`
+      : `no CloudAccount that can be used is the default; write spec.default: true in one, see the conditions of the one that has it, or name one by the annotation ${CLOUD_ACCOUNT_ANNOTATION}`;
+    // An account that comes asks for everybody who waits.
+    this.#askAgain(keyOf(service), NO_ACCOUNT);
     const hostnames = hostnamesOf(service);
     return {
       kind: 'pending',
       reason: 'NoCloudAccount',
       message,
-      again: DRIFT_CHECK,
       addresses: [],
-      ...(hostnames.length > 0 ? { hostnames } : {}),
+      ...(hostnames.length > 0 ? { hostnames, ports: portsOf(service) } : {}),
     };
   }
 
-  #accountOf(service: ServiceObject): OpenAccount | undefined {
+  #openFor(service: ServiceObject): OpenAccount | undefined {
     const named = new AwsAnnotations(service).own(CLOUD_ACCOUNT_ANNOTATION)?.value;
     if (named) return this.#accounts.get(named);
     return [...this.#accounts.values()].find(({ account }) => account.isDefault);
   }
 
-  #place(service: ServiceObject, { account }: OpenAccount): void {
-    const { namespace = '', name, uid = '' } = service.metadata;
-    const key = `${namespace}/${name}`;
-    const placed: Placed = {
-      owner: { cluster: account.clusterName, key, uid },
-      account: account.name,
-      explicitName: new AwsAnnotations(service).get('name')?.value,
-    };
-    const others = (this.#placed.get(key) ?? []).filter((each) => !samePlace(each, placed));
-    this.#placed.set(key, [placed, ...others]);
-  }
-
   /** What serves in its new account is done when nothing is left in the old one. */
-  async #leaveOthers(
-    key: string,
-    done: Extract<PassResult, { readonly kind: 'done' }>,
-    beforeWrite: BeforeWrite,
-  ): Promise<PassResult> {
+  async #leaveOthers(key: string, done: Done, beforeWrite: BeforeWrite): Promise<PassResult> {
     try {
-      await this.#removeFrom(key, 1, beforeWrite);
+      await this.#removeFrom(key, this.#placement.of(key).slice(1), beforeWrite);
       return done;
     } catch (error) {
       if (!(error instanceof RemovalPendingError)) throw error;
@@ -181,26 +321,69 @@ export class AwsProvider implements Provider {
     }
   }
 
-  /** Removes what the Service has in all places but the first `kept`; each is forgotten when nothing is left there. */
-  async #removeFrom(key: string, kept: number, beforeWrite: BeforeWrite): Promise<void> {
-    for (const { owner, account, explicitName } of (this.#placed.get(key) ?? []).slice(kept)) {
-      const open = this.#accounts.get(account);
+  /** Each place is forgotten when nothing is left there. */
+  async #removeFrom(key: string, places: readonly Place[], beforeWrite: BeforeWrite): Promise<void> {
+    for (const place of places) {
+      const open = this.#accounts.get(place.account);
       if (!open) {
-        const message = `the CloudAccount "${account}", which holds its load balancer, is gone; bring it back until the load balancer is removed`;
-        throw new RemovalPendingError({
-          kind: 'pending',
-          reason: 'NoCloudAccount',
-          message,
-          retryAfter: DRIFT_CHECK,
-        });
+        const message = `the CloudAccount "${place.account}", which holds its load balancer, is gone or not valid; bring it back until the load balancer is removed`;
+        throw new RemovalPendingError({ reason: 'NoCloudAccount', message, retryAfter: NO_ACCOUNT });
       }
-      const result = await remove(fenced(open.api, beforeWrite), open.account, owner, explicitName);
+      const { clusterName: cluster } = open.account;
+      const owner = { cluster, key, uid: place.uid, clusterUid: this.#options.sources.clusterUid() };
+      const result = await remove(fenced(open.api, beforeWrite), open.account, owner, place.explicitName);
       if (result.kind === 'pending') throw new RemovalPendingError(result);
-      this.#placed.set(
-        key,
-        (this.#placed.get(key) ?? []).filter((each) => each.owner !== owner),
-      );
+      this.#placement.remove(key, place);
     }
+  }
+
+  #watch(name: string, open: OpenAccount): void {
+    const { clock, random, driftCheck, orphanGrace, onLook, sources } = this.#options;
+    const watch = new AccountWatch({
+      open,
+      clock,
+      random,
+      driftCheck,
+      orphanGrace,
+      clusterUid: () => sources.clusterUid(),
+      known: () => [...this.#known].filter(([, { account }]) => account === name),
+      isServed: ({ key, uid }) => this.#placement.of(key).some((each) => each.uid === uid),
+      onSuspect: (key) => {
+        this.#expect(key, 'whole');
+        this.#tell(key);
+      },
+      onLook,
+    });
+    this.#watches.set(name, watch);
+    watch.start();
+    // Whether the account works is known at once.
+    void watch.recent().then(onLook);
+  }
+
+  #expect(key: string, due: 'health' | 'whole'): void {
+    const known = this.#known.get(key);
+    if (known && known.due !== 'whole') known.due = due;
+  }
+
+  #askAgain(key: string, after: number, before = () => {}): void {
+    this.#cancel(key);
+    const { clock, random } = this.#options;
+    const timer = clock.setTimer(after * (1 + random() / 4), () => {
+      this.#timers.delete(key);
+      before();
+      this.#tell(key);
+    });
+    this.#timers.set(key, timer);
+  }
+
+  #cancel(key: string): void {
+    this.#timers.get(key)?.cancel();
+    this.#timers.delete(key);
+  }
+
+  #tellAll(): void {
+    for (const key of new Set([...this.#placement.keys(), ...this.#options.sources.candidates()]))
+      this.#tell(key);
   }
 
   #tell(key: string): void {
@@ -213,10 +396,22 @@ function fenced(api: AwsApi, beforeWrite: BeforeWrite): AwsApi {
   return <A extends AwsAction>(action: A, input: AwsActions[A][0]) => api(action, input, beforeWrite);
 }
 
+function keyOf({ metadata: { namespace = '', name } }: ServiceObject): string {
+  return `${namespace}/${name}`;
+}
+
 function hostnamesOf({ status }: ServiceObject): string[] {
   return (status?.loadBalancer?.ingress ?? []).flatMap(({ hostname = [] }) => hostname);
 }
 
-function samePlace(a: Placed, b: Placed): boolean {
-  return a.account === b.account && a.owner.uid === b.owner.uid && a.owner.cluster === b.owner.cluster;
+function portsOf({ spec }: ServiceObject): NonNullable<Ingress['ports']> {
+  return (spec.ports ?? []).map(({ port, protocol = 'TCP' }) => ({ port, protocol }));
+}
+
+/** What the Service says of its targets stays until somebody looks. */
+function shownHealth({ status }: ServiceObject): Finding | undefined {
+  const shown = status?.conditions?.find(({ type }) => type === 'fairlead.dev/TargetsHealthy');
+  return (
+    shown && { type: 'TargetsHealthy', status: shown.status, reason: shown.reason, message: shown.message }
+  );
 }

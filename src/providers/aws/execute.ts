@@ -17,6 +17,10 @@ class NameTakenError extends Error {
   override readonly name = 'DuplicateName';
 }
 
+class DeletionProtectedError extends Error {
+  override readonly name = 'DeletionProtected';
+}
+
 /** ARNs and ids by name: what was observed, and what the steps made since. */
 export class Directory {
   readonly #ids = new Map<string, string>();
@@ -158,10 +162,7 @@ export async function execute(api: AwsApi, step: Step, directory: Directory, own
       });
       return;
     case 'deleteLoadBalancer':
-      await unless(/^LoadBalancerNotFound/, () =>
-        api('DeleteLoadBalancer', { LoadBalancerArn: balancer(step.loadBalancer) }),
-      );
-      return;
+      return deleteLoadBalancer(api, step.loadBalancer, balancer(step.loadBalancer));
     case 'createListener': {
       const { loadBalancer, listener: wanted, targetGroup } = step;
       const { Listeners: [made] = [] } = await api('CreateListener', {
@@ -216,6 +217,15 @@ async function unless(codes: RegExp, call: () => Promise<unknown>): Promise<void
     await call();
   } catch (error) {
     if (!(error instanceof Error && codes.test(error.name))) throw error;
+  }
+}
+
+async function deleteLoadBalancer(api: AwsApi, name: string, LoadBalancerArn: string): Promise<void> {
+  try {
+    await unless(/^LoadBalancerNotFound/, () => api('DeleteLoadBalancer', { LoadBalancerArn }));
+  } catch (error) {
+    if (!(error instanceof Error && /^OperationNotPermitted/.test(error.name))) throw error;
+    throw new DeletionProtectedError(`the load balancer ${name} is protected from deletion`);
   }
 }
 

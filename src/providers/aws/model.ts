@@ -105,7 +105,7 @@ export interface DesiredState {
 
 export interface ModelInput {
   readonly request: AwsRequest;
-  readonly cluster: string;
+  readonly owner: Owner;
   readonly vpc: string;
   /** The request's, or what the load balancer has, or the account's. */
   readonly scheme: Scheme;
@@ -121,9 +121,9 @@ export interface ModelInput {
 const ATTEMPTS = 4;
 
 export function desiredState(input: ModelInput): DesiredState {
-  const { request, cluster, scheme, vpc } = input;
+  const { request, owner, scheme, vpc } = input;
+  const { cluster } = owner;
   const { securityGroups } = request;
-  const owner: Owner = { cluster, key: request.key, uid: request.uid };
   const tags = (resource: string): Tags => ({ ...request.tags, ...ownerTags(owner, resource) });
   return {
     owner,
@@ -203,7 +203,7 @@ function transports(protocol: ListenerProtocol): ('tcp' | 'udp')[] {
 }
 
 function targetGroup(
-  { request, cluster, vpc, targets }: ModelInput,
+  { request, owner: { cluster }, vpc, targets }: ModelInput,
   listener: ListenerRequest,
   tags: (resource: string) => Tags,
 ): DesiredTargetGroup {

@@ -1,6 +1,6 @@
 // What is there of a Service, read from AWS: the names of the region's load balancers and target groups in pages of
 // 400, and everything else of those alone whose names and tags are the Service's.
-import type { IpPermission } from '@aws-sdk/client-ec2';
+import type { IpPermission, SecurityGroup } from '@aws-sdk/client-ec2';
 import type { LoadBalancer, TargetGroup } from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { HealthCheck } from '../../api/aws-ports.ts';
 import type { AwsApi } from './aws-api.ts';
@@ -11,6 +11,7 @@ import type {
   ObservedLoadBalancer,
   ObservedSecurityGroup,
   ObservedState,
+  ObservedTarget,
   ObservedTargetGroup,
   Values,
 } from './observed.ts';
@@ -28,7 +29,12 @@ export interface Sought {
   readonly explicitName: string | undefined;
 }
 
-export async function observe(api: AwsApi, sought: Sought): Promise<ObservedState> {
+/** `depth` names: without attributes, listeners and targets, which a removal has no use for. */
+export async function observe(
+  api: AwsApi,
+  sought: Sought,
+  depth: 'names' | 'whole' = 'whole',
+): Promise<ObservedState> {
   const [balancers, groups, securityGroups] = await Promise.all([
     allLoadBalancers(api),
     allTargetGroups(api),
@@ -55,21 +61,17 @@ export async function observe(api: AwsApi, sought: Sought): Promise<ObservedStat
     ...related.map(({ TargetGroupArn = '' }) => TargetGroupArn),
   ];
   const tags = await readTags(api, arns);
-  const isForeign = (arn = '') => ownershipOf(tags.get(arn) ?? {}, sought.owner) === 'foreign';
+  const isLean = (arn = '') =>
+    depth === 'names' || ownershipOf(tags.get(arn) ?? {}, sought.owner) === 'foreign';
   return {
     loadBalancers: await Promise.all(
       candidates.map((each) =>
-        readLoadBalancer(
-          api,
-          each,
-          tags.get(each.LoadBalancerArn ?? '') ?? {},
-          isForeign(each.LoadBalancerArn),
-        ),
+        readLoadBalancer(api, each, tags.get(each.LoadBalancerArn ?? '') ?? {}, isLean(each.LoadBalancerArn)),
       ),
     ),
     targetGroups: await Promise.all(
       related.map((each) =>
-        readTargetGroup(api, each, tags.get(each.TargetGroupArn ?? '') ?? {}, isForeign(each.TargetGroupArn)),
+        readTargetGroup(api, each, tags.get(each.TargetGroupArn ?? '') ?? {}, isLean(each.TargetGroupArn)),
       ),
     ),
     securityGroups,
@@ -114,23 +116,30 @@ export function valuesOf(
   return Object.fromEntries((pairs ?? []).map(({ Key = '', Value = '' }) => [Key, Value]));
 }
 
-/** `foreign`: its name and tags are all that anybody needs. */
+/** `lean`: its name and tags are all that anybody needs. */
 async function readLoadBalancer(
   api: AwsApi,
   balancer: LoadBalancer,
   tags: Tags,
-  foreign: boolean,
+  lean: boolean,
 ): Promise<ObservedLoadBalancer> {
   const { LoadBalancerArn: arn = '' } = balancer;
-  const [attributes, listeners] = foreign
-    ? [undefined, []]
-    : await Promise.all([
-        api('DescribeLoadBalancerAttributes', { LoadBalancerArn: arn }),
-        readListeners(api, arn),
-      ]);
+  if (lean) return loadBalancerOf(balancer, { tags, attributes: {}, listeners: [] });
+  const [{ Attributes }, listeners] = await Promise.all([
+    api('DescribeLoadBalancerAttributes', { LoadBalancerArn: arn }),
+    readListeners(api, arn),
+  ]);
+  return loadBalancerOf(balancer, { tags, attributes: valuesOf(Attributes), listeners });
+}
+
+/** As the API tells it, with what it tells elsewhere. */
+export function loadBalancerOf(
+  balancer: LoadBalancer,
+  more: Pick<ObservedLoadBalancer, 'tags' | 'attributes' | 'listeners'>,
+): ObservedLoadBalancer {
   const rules = balancer.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic;
   return {
-    arn,
+    arn: balancer.LoadBalancerArn ?? '',
     name: balancer.LoadBalancerName ?? '',
     type: balancer.Type ?? '',
     scheme: balancer.Scheme ?? '',
@@ -151,9 +160,7 @@ async function readLoadBalancer(
     }),
     groups: balancer.SecurityGroups ?? [],
     ...(rules ? { privateLinkRules: rules } : {}),
-    attributes: valuesOf(attributes?.Attributes),
-    tags,
-    listeners,
+    ...more,
   };
 }
 
@@ -195,30 +202,39 @@ async function readTargetGroup(
   api: AwsApi,
   group: TargetGroup,
   tags: Tags,
-  foreign: boolean,
+  lean: boolean,
 ): Promise<ObservedTargetGroup> {
   const { TargetGroupArn: arn = '' } = group;
-  const [attributes, health] = foreign
-    ? [undefined, undefined]
-    : await Promise.all([
-        api('DescribeTargetGroupAttributes', { TargetGroupArn: arn }),
-        api('DescribeTargetHealth', { TargetGroupArn: arn }),
-      ]);
+  if (lean) return targetGroupOf(group, { tags, attributes: {}, targets: [] });
+  const [{ Attributes }, targets] = await Promise.all([
+    api('DescribeTargetGroupAttributes', { TargetGroupArn: arn }),
+    readTargets(api, arn),
+  ]);
+  return targetGroupOf(group, { tags, attributes: valuesOf(Attributes), targets });
+}
+
+export async function readTargets(api: AwsApi, TargetGroupArn: string): Promise<ObservedTarget[]> {
+  const { TargetHealthDescriptions = [] } = await api('DescribeTargetHealth', { TargetGroupArn });
+  return TargetHealthDescriptions.map(({ Target, TargetHealth }) => ({
+    id: Target?.Id ?? '',
+    port: Target?.Port ?? 0,
+    state: TargetHealth?.State ?? '',
+  }));
+}
+
+export function targetGroupOf(
+  group: TargetGroup,
+  more: Pick<ObservedTargetGroup, 'tags' | 'attributes' | 'targets'>,
+): ObservedTargetGroup {
   return {
-    arn,
+    arn: group.TargetGroupArn ?? '',
     name: group.TargetGroupName ?? '',
     protocol: group.Protocol ?? '',
     targetType: group.TargetType ?? '',
     addressType: group.IpAddressType ?? 'ipv4',
     loadBalancers: group.LoadBalancerArns ?? [],
     healthCheck: healthCheckOf(group),
-    attributes: valuesOf(attributes?.Attributes),
-    tags,
-    targets: (health?.TargetHealthDescriptions ?? []).map(({ Target, TargetHealth }) => ({
-      id: Target?.Id ?? '',
-      port: Target?.Port ?? 0,
-      state: TargetHealth?.State ?? '',
-    })),
+    ...more,
   };
 }
 
@@ -236,23 +252,35 @@ function healthCheckOf(group: TargetGroup): HealthCheck {
   };
 }
 
-/** By our tag, and by name: one that another made is in the way. */
+/** By our tag; where there is none, by name: one that another made is in the way. */
 async function readSecurityGroups(
   api: AwsApi,
   { owner, namespace, name, vpc }: Sought,
 ): Promise<ObservedSecurityGroup[]> {
   const inVpc = { Name: 'vpc-id', Values: [vpc] };
+  const { SecurityGroups: ours = [] } = await api('DescribeSecurityGroups', {
+    Filters: [inVpc, { Name: `tag:${UID_TAG}`, Values: [owner.uid] }],
+  });
+  if (ours.length > 0) return ours.map(securityGroupOf);
   const groupName = securityGroupName(owner.cluster, { namespace, name, uid: owner.uid });
-  const [byTag, byName] = await Promise.all([
-    api('DescribeSecurityGroups', { Filters: [inVpc, { Name: `tag:${UID_TAG}`, Values: [owner.uid] }] }),
-    api('DescribeSecurityGroups', { Filters: [inVpc, { Name: 'group-name', Values: [groupName] }] }),
-  ]);
-  const found = new Map<string, ObservedSecurityGroup>();
-  for (const group of [...(byTag.SecurityGroups ?? []), ...(byName.SecurityGroups ?? [])]) {
-    const { GroupId: id = '', GroupName = '', IpPermissions = [], Tags: tags } = group;
-    found.set(id, { id, name: GroupName, rules: IpPermissions.flatMap(rulesOf), tags: valuesOf(tags) });
-  }
-  return [...found.values()];
+  const { SecurityGroups: named = [] } = await api('DescribeSecurityGroups', {
+    Filters: [inVpc, { Name: 'group-name', Values: [groupName] }],
+  });
+  return named.map(securityGroupOf);
+}
+
+export function securityGroupOf({
+  GroupId,
+  GroupName,
+  IpPermissions,
+  Tags,
+}: SecurityGroup): ObservedSecurityGroup {
+  return {
+    id: GroupId ?? '',
+    name: GroupName ?? '',
+    rules: (IpPermissions ?? []).flatMap(rulesOf),
+    tags: valuesOf(Tags),
+  };
 }
 
 /** Rules to or from other groups are not ours, and not told. */

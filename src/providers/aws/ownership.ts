@@ -1,8 +1,10 @@
 // Whose a cloud object is, by its tags: the AWS controller's three, and one with the Service's UID, which decides.
 
 export const UID_TAG = 'fairlead.dev/service-uid';
+/** The UID of the cluster's namespace kube-system: two clusters under one name must not clear away each other's. */
+export const CLUSTER_UID_TAG = 'fairlead.dev/cluster-uid';
 export const CLUSTER_TAG = 'elbv2.k8s.aws/cluster';
-const STACK_TAG = 'service.k8s.aws/stack';
+export const STACK_TAG = 'service.k8s.aws/stack';
 export const RESOURCE_TAG = 'service.k8s.aws/resource';
 
 export type Tags = Readonly<Record<string, string>>;
@@ -12,11 +14,19 @@ export interface Owner {
   /** `namespace/name` */
   readonly key: string;
   readonly uid: string;
+  /** '' where it is not known. */
+  readonly clusterUid: string;
 }
 
 /** `resource`: as the AWS controller names it, such as `LoadBalancer` or `shop/web:80`. */
-export function ownerTags({ cluster, key, uid }: Owner, resource: string): Tags {
-  return { [CLUSTER_TAG]: cluster, [STACK_TAG]: key, [RESOURCE_TAG]: resource, [UID_TAG]: uid };
+export function ownerTags({ cluster, key, uid, clusterUid }: Owner, resource: string): Tags {
+  return {
+    [CLUSTER_TAG]: cluster,
+    [STACK_TAG]: key,
+    [RESOURCE_TAG]: resource,
+    [UID_TAG]: uid,
+    ...(clusterUid === '' ? {} : { [CLUSTER_UID_TAG]: clusterUid }),
+  };
 }
 
 export type Ownership =

@@ -1,18 +1,21 @@
 // One pass over a Service: read what is there, plan, do the steps. Ends with a value for everything that a user or
 // AWS can cause.
+import { createHash } from 'node:crypto';
 import { type AwsRequest, readAwsService } from '../../api/aws-request.ts';
-import type { CloudAccount } from '../../api/cloud-account.ts';
+import { type CloudAccount, SCHEMES, type Scheme } from '../../api/cloud-account.ts';
 import { describe } from '../../api/problem.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import { type Failure, failureOf } from './aws-error.ts';
+import { believe } from './belief.ts';
 import { Directory, execute } from './execute.ts';
 import { type DesiredState, desiredState, type Target } from './model.ts';
-import { observe } from './observe.ts';
+import { observe, type Sought } from './observe.ts';
 import type { ObservedLoadBalancer, ObservedState } from './observed.ts';
 import { type Owner, ownershipOf } from './ownership.ts';
 import { resolveGroups, resolveSubnets } from './places.ts';
-import { plan, planRemoval } from './plan.ts';
+import { type Plan, plan, planRemoval } from './plan.ts';
+import { healthOf, type TargetHealth } from './target-health.ts';
 import { nodeTargets, podTargets } from './targets.ts';
 
 /** What a Service's load balancer depends on, as the API server has it now. */
@@ -20,11 +23,37 @@ export interface Inputs {
   readonly service: ServiceObject;
   readonly nodes: readonly NodeObject[];
   readonly slices: readonly EndpointSliceObject[];
+  /** The UID of the cluster, for the tags; '' where it is not known. */
+  readonly clusterUid: string;
+}
+
+/** What a Service asks for, as far as the cluster alone can tell. */
+export interface Prepared {
+  readonly kind: 'prepared';
+  readonly owner: Owner;
+  readonly request: AwsRequest;
+  /** By listener port. */
+  readonly targets: ReadonlyMap<number, readonly Target[]>;
+  /** Host names that the Service shows. */
+  readonly published: readonly string[];
+  /** A hash of all that decides on what should be there. */
+  readonly fingerprint: string;
+}
+
+export interface Done {
+  readonly kind: 'done';
+  /** It is active, and serves. */
+  readonly hostname: string;
+  /** What the user asked for and cannot have. */
+  readonly notes: readonly string[];
+  readonly desired: DesiredState;
+  /** What is there now; undefined where that was not all seen. */
+  readonly belief?: ObservedState;
+  readonly health?: TargetHealth;
 }
 
 export type PassResult =
-  /** `hostname` is active and serves. `notes`: what the user asked for and cannot have. */
-  | { readonly kind: 'done'; readonly hostname: string; readonly notes: readonly string[] }
+  | Done
   | {
       readonly kind: 'pending';
       readonly reason: string;
@@ -33,36 +62,86 @@ export type PassResult =
       readonly retryAfter: number;
       readonly hostname?: string;
     }
-  | {
-      readonly kind: 'refused';
-      readonly reason: string;
-      readonly message: string;
-      readonly hostname?: string;
-    };
+  | Refusal;
+
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly reason: string;
+  readonly message: string;
+  readonly hostname?: string;
+}
 
 /** Milliseconds between looks at a load balancer that comes up, and at a conflict that only a person can end. */
 const PROVISIONING = 5_000;
 const CONFLICT = 60_000;
 
-export async function ensure(api: AwsApi, account: CloudAccount, inputs: Inputs): Promise<PassResult> {
+/** Without a word to AWS. */
+export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refusal {
   const read = readAwsService(inputs.service, account.aws);
   if (read.kind === 'invalid')
     return { kind: 'refused', reason: 'InvalidRequest', message: read.problems.map(describe).join('; ') };
-  return guarded(api, (traced) => ensureRequest(traced, account, read.value, inputs));
+  const request = read.value;
+  const { clusterName: cluster, aws } = account;
+  const owner = { cluster, key: request.key, uid: request.uid, clusterUid: inputs.clusterUid };
+  const { instances } = nodeTargets(inputs.nodes, request.nodeLabels);
+  const targets = new Map(
+    request.listeners.map((listener): [number, readonly Target[]] => [
+      listener.port,
+      request.targetType === 'ip'
+        ? podTargets(listener, request.targetFamily, inputs.slices)
+        : instances.map((id) => ({ id, port: listener.nodePort ?? 0 })),
+    ]),
+  );
+  const { region, vpcId, scheme } = aws;
+  const decisive = JSON.stringify([owner, request, [...targets], region, vpcId, scheme]);
+  return {
+    kind: 'prepared',
+    owner,
+    request,
+    targets,
+    published: (inputs.service.status?.loadBalancer?.ingress ?? []).flatMap(({ hostname = [] }) => hostname),
+    fingerprint: createHash('sha256').update(decisive).digest('hex').slice(0, 16),
+  };
 }
 
-async function ensureRequest(
+export async function ensure(api: AwsApi, account: CloudAccount, inputs: Inputs): Promise<PassResult> {
+  const prepared = prepare(account, inputs);
+  return prepared.kind === 'refused' ? prepared : pass(api, account, prepared);
+}
+
+/** `believed`: what is there, where that is known from an earlier pass. */
+export function pass(
   api: AwsApi,
   account: CloudAccount,
-  request: AwsRequest,
-  inputs: Inputs,
+  prepared: Prepared,
+  believed?: ObservedState,
 ): Promise<PassResult> {
-  const published = (inputs.service.status?.loadBalancer?.ingress ?? []).flatMap(
-    ({ hostname = [] }) => hostname,
-  );
-  const owner = ownerOf(account, request);
-  const observed = await observe(api, soughtOf(account, request, owner));
-  const desired = await wish(api, account, request, inputs, observed, owner);
+  return guarded(api, (traced) => passUnguarded(traced, account, prepared, believed));
+}
+
+/** What a pass would do now. */
+export type Preview =
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  | Exclude<PassResult, { readonly kind: 'done' }>;
+
+export function preview(api: AwsApi, account: CloudAccount, prepared: Prepared): Promise<Preview> {
+  return guarded(api, async (traced): Promise<Preview> => {
+    const observed = await observe(traced, soughtOf(account, prepared));
+    const desired = await wish(traced, account, prepared, observed);
+    if (desired.kind === 'refused') return desired;
+    return { kind: 'plan', plan: plan(desired.state, observed, prepared.published) };
+  });
+}
+
+async function passUnguarded(
+  api: AwsApi,
+  account: CloudAccount,
+  prepared: Prepared,
+  believed: ObservedState | undefined,
+): Promise<PassResult> {
+  const { owner, published } = prepared;
+  const observed = believed ?? (await observe(api, soughtOf(account, prepared)));
+  const desired = await wish(api, account, prepared, observed);
   if (desired.kind === 'refused') return desired;
   const { state } = desired;
   const found = plan(state, observed, published);
@@ -96,30 +175,34 @@ async function ensureRequest(
       hostname: now.hostname,
     };
   }
-  return { kind: 'done', hostname: now.hostname, notes: found.notes };
+  const { notes, targetGroups } = found;
+  const changed = found.steps.length > 0;
+  const health = believed ? undefined : healthOf(state, observed, { names: targetGroups, changed });
+  const done: Done = {
+    kind: 'done',
+    hostname: now.hostname,
+    notes,
+    desired: state,
+    ...(health ? { health } : {}),
+  };
+  if (notes.length > 0) return done;
+  const { hostname } = now;
+  return { ...done, belief: believe(state, { name, hostname, current, targetGroups, directory }) };
 }
 
-type Wish =
-  | { readonly kind: 'state'; readonly state: DesiredState }
-  | Extract<PassResult, { readonly kind: 'refused' }>;
+type Wish = { readonly kind: 'state'; readonly state: DesiredState } | Refusal;
 
 async function wish(
   api: AwsApi,
   account: CloudAccount,
-  request: AwsRequest,
-  { nodes, slices }: Inputs,
+  { request, owner, targets }: Prepared,
   observed: ObservedState,
-  owner: Owner,
 ): Promise<Wish> {
   const theirs = request.adopt ? 'adoptable' : 'ours';
   const mine = observed.loadBalancers.filter(({ tags }) =>
     ['ours', theirs].includes(ownershipOf(tags, owner)),
   );
-  const scheme =
-    request.scheme ??
-    (mine[0]?.scheme === 'internal' || mine[0]?.scheme === 'internet-facing'
-      ? mine[0].scheme
-      : account.aws.scheme);
+  const scheme = schemeOf(request, mine[0], account);
   const current = mine.find((each) => each.scheme === scheme);
   const [subnets, groups] = await Promise.all([
     resolveSubnets(api, account, request, scheme, current),
@@ -130,18 +213,9 @@ async function wish(
     return { kind: 'refused', reason: 'NoSubnets', message };
   }
   if (groups.kind === 'none') return { kind: 'refused', reason: 'NoSecurityGroup', message: groups.message };
-  const instances = nodeTargets(nodes, request.nodeLabels).instances;
-  const targets = new Map(
-    request.listeners.map((listener): [number, readonly Target[]] => [
-      listener.port,
-      request.targetType === 'ip'
-        ? podTargets(listener, request.targetFamily, slices)
-        : instances.map((id) => ({ id, port: listener.nodePort ?? 0 })),
-    ]),
-  );
   const state = desiredState({
     request,
-    cluster: account.clusterName,
+    owner,
     vpc: account.aws.vpcId,
     scheme,
     subnets: subnets.ids,
@@ -149,6 +223,16 @@ async function wish(
     targets,
   });
   return { kind: 'state', state };
+}
+
+/** What the Service says, or what its load balancer has, or the account's. */
+export function schemeOf(
+  request: AwsRequest,
+  there: ObservedLoadBalancer | undefined,
+  account: CloudAccount,
+): Scheme {
+  const has = SCHEMES.find((each) => each === there?.scheme);
+  return request.scheme ?? has ?? account.aws.scheme;
 }
 
 export type RemovalResult = { readonly kind: 'removed' } | Extract<PassResult, { readonly kind: 'pending' }>;
@@ -163,18 +247,15 @@ export async function remove(
   const [namespace = '', name = ''] = owner.key.split('/');
   return guarded(api, async (traced): Promise<RemovalResult> => {
     const sought = { owner, namespace, name, vpc: account.aws.vpcId, explicitName };
-    const observed = await observe(traced, sought);
-    const found = planRemoval(owner, observed);
-    if (found.kind === 'conflict')
-      return { kind: 'pending', reason: found.reason, message: found.message, retryAfter: CONFLICT };
+    const observed = await observe(traced, sought, 'names');
     const directory = new Directory(observed);
-    for (const step of found.steps) await execute(traced, step, directory, owner);
+    for (const step of planRemoval(owner, observed).steps) await execute(traced, step, directory, owner);
     return { kind: 'removed' };
   });
 }
 
 /** An error of AWS as a value that names the call. */
-async function guarded<T>(
+export async function guarded<T>(
   api: AwsApi,
   work: (api: AwsApi) => Promise<T>,
 ): Promise<T | Extract<PassResult, { readonly kind: 'pending' }>> {
@@ -196,11 +277,8 @@ async function guarded<T>(
   }
 }
 
-function ownerOf({ clusterName: cluster }: CloudAccount, { key, uid }: AwsRequest): Owner {
-  return { cluster, key, uid };
-}
-
-function soughtOf({ aws }: CloudAccount, { namespace, name, loadBalancerName }: AwsRequest, owner: Owner) {
+function soughtOf({ aws }: CloudAccount, { owner, request }: Prepared): Sought {
+  const { namespace, name, loadBalancerName } = request;
   return { owner, namespace, name, vpc: aws.vpcId, explicitName: loadBalancerName };
 }
 

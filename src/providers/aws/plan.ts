@@ -20,11 +20,13 @@ export type Plan =
       readonly notes: readonly string[];
       /** Whether an older load balancer is left, and goes as soon as the new one is active and published. */
       readonly replacing: boolean;
+      /** The target group of each listener, by port. */
+      readonly targetGroups: ReadonlyMap<number, string>;
     }
   /** Nothing is written. */
   | { readonly kind: 'conflict'; readonly reason: ConflictReason; readonly message: string };
 
-export type ConflictReason = 'NameTaken' | 'NameInUse' | 'DeletionProtected';
+export type ConflictReason = 'NameTaken' | 'NameInUse';
 
 /**
  * `published`: host names that the Service's status shows. An older load balancer stays until clients can find the
@@ -37,7 +39,13 @@ export function plan(desired: DesiredState, observed: ObservedState, published: 
   // One that failed serves nobody, and its name and target groups are needed: it goes before anything else.
   const failed = mine.loadBalancers.filter(({ state }) => state === 'failed');
   if (failed.length > 0)
-    return { kind: 'steps', steps: removeLoadBalancers(failed), notes: [], replacing: true };
+    return {
+      kind: 'steps',
+      steps: removeLoadBalancers(failed),
+      notes: [],
+      replacing: true,
+      targetGroups: new Map(),
+    };
   const current = mine.loadBalancers.find(
     ({ type, scheme }) => type === 'network' && scheme === desired.loadBalancer.scheme,
   );
@@ -76,25 +84,27 @@ export function plan(desired: DesiredState, observed: ObservedState, published: 
           .filter((each) => each.name !== group?.name)
           .map((each): Step => ({ kind: 'deleteSecurityGroup', group: each.name }))),
   ];
-  return { kind: 'steps', steps, notes: change.notes, replacing: older.length > 0 && !mayRetire };
+  return {
+    kind: 'steps',
+    steps,
+    notes: change.notes,
+    replacing: older.length > 0 && !mayRetire,
+    targetGroups: new Map([...matches].map(([port, match]) => [port, match.name])),
+  };
 }
 
 /** Everything of the Service goes, and nothing else. */
-export function planRemoval(owner: Owner, observed: ObservedState): Plan {
+export function planRemoval(
+  owner: Owner,
+  observed: ObservedState,
+): Extract<Plan, { readonly kind: 'steps' }> {
   const mine = keepMine(observed, ({ tags }) => ownershipOf(tags, owner) === 'ours');
-  const safe = mine.loadBalancers.find(
-    ({ attributes }) => attributes['deletion_protection.enabled'] === 'true',
-  );
-  if (safe) {
-    const message = `the load balancer ${safe.name} is protected from deletion; switch off deletion_protection.enabled in AWS, and it goes`;
-    return { kind: 'conflict', reason: 'DeletionProtected', message };
-  }
   const steps: Step[] = [
     ...mine.loadBalancers.map(({ name }): Step => ({ kind: 'deleteLoadBalancer', loadBalancer: name })),
     ...mine.targetGroups.map(deleteTargetGroup),
     ...mine.securityGroups.map(({ name }): Step => ({ kind: 'deleteSecurityGroup', group: name })),
   ];
-  return { kind: 'steps', steps, notes: [], replacing: false };
+  return { kind: 'steps', steps, notes: [], replacing: false, targetGroups: new Map() };
 }
 
 function keepMine(observed: ObservedState, isOne: (each: { readonly tags: Tags }) => boolean): ObservedState {

@@ -1,7 +1,7 @@
 // AwsApi by the AWS SDK, which is loaded when the first account is opened: EC2's client alone costs half a second
 // and 80 MB.
 import type { AwsAccount } from '../../api/cloud-account.ts';
-import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
+import { type AwsAction, type AwsActions, type AwsApi, serviceOf } from './aws-api.ts';
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -13,18 +13,6 @@ export interface AwsConnection {
   readonly api: AwsApi;
   close(): void;
 }
-
-const EC2_ACTIONS: ReadonlySet<AwsAction> = new Set<AwsAction>([
-  'AuthorizeSecurityGroupIngress',
-  'CreateSecurityGroup',
-  'CreateTags',
-  'DeleteSecurityGroup',
-  'DeleteTags',
-  'DescribeRouteTables',
-  'DescribeSecurityGroups',
-  'DescribeSubnets',
-  'RevokeSecurityGroupIngress',
-]);
 
 /** The clients and commands of a module of the SDK, by name. */
 type Commands = Readonly<Record<string, new (input: object) => object>>;
@@ -56,7 +44,7 @@ export async function connectAws(
   const modules: readonly Commands[] = [elb as unknown as Commands, ec2 as unknown as Commands];
   return {
     api: async <A extends AwsAction>(action: A, input: AwsActions[A][0]): Promise<AwsActions[A][1]> => {
-      const which = EC2_ACTIONS.has(action) ? 1 : 0;
+      const which = serviceOf(action) === 'ec2' ? 1 : 0;
       const [client, command] = [clients[which], modules[which]?.[`${action}Command`]];
       if (!client || !command) throw new Error(`the AWS SDK has no ${action}`);
       return (await client.send(new command(input))) as AwsActions[A][1]; // the command of that action answers so

@@ -277,14 +277,18 @@ export class RedisQueue implements WorkQueue {
     const { clock } = this.#options;
     const { lease: length } = this.#times;
     const asked = clock.now();
-    const [served] = this.#order();
     const [epoch, what, number, waited] = (await this.#run(
       BEGIN,
-      [this.#key('entry', key), this.#key('lease', key), ...this.#epochKeys(), served],
-      [length],
-    )) as [string, 'run' | 'later' | 'gone', number, number];
+      [this.#key('entry', key), this.#key('lease', key), ...this.#epochKeys(), ...this.#order()],
+      [length, key],
+    )) as [string, 'run' | 'later' | 'gone' | 'line', number, number];
     this.#heard(epoch);
     if (what === 'gone') return completeJob(job);
+    if (what === 'line') {
+      await completeJob(job);
+      await addJobs(this.#bull, [{ key, delay: 0, priority: Number(number) }]);
+      return;
+    }
     if (what === 'later') {
       await job.moveToDelayed(Date.now() + number);
       await this.#bull.updateDelayTimer();

@@ -6,7 +6,7 @@
 //   due      when it is to run next, in milliseconds of Redis' clock. Absent while it runs and nobody has asked again
 //   rank     of the next run: 0 for a change, 1 for a resync;  ran: that of the run under way
 //   finished the version of its last run that finished
-//   tag      its place in the order of its rank, see `place`
+//   tag      its place in the order of its rank, see `place`;  early: it has none yet, because it is not due
 //   account, retries, error
 // Because `due` is cleared when a run begins and looked at in the same step that ends it, what is added during a
 // run cannot be missed, although bull drops a job whose id is active.
@@ -112,31 +112,40 @@ redis.call('SADD', known, ARGV[1])
 local exists = hasJob(job)
 if exists and not sooner then return {'none'} end
 local tag = place(served, lanes, wait, rank, ARGV[1], account, due > now)
-redis.call('HSET', entry, 'state', 'queued', 'due', due, 'rank', rank, 'tag', tag)
+redis.call('HSET', entry, 'state', 'queued', 'due', due, 'rank', rank, 'tag', tag, 'early', due > now and 1 or 0)
 return {exists and 'replace' or 'add', math.max(0, due - now), string.format('%.0f', rank * RANK + tag)}
 `,
 };
 
 /**
- * Begins a run. KEYS entry, lease, epoch, rest, fence, served; ARGV milliseconds of the lease.
- * Answers {epoch, 'run', token, waited}, {epoch, 'gone'} or {epoch, 'later', milliseconds}.
+ * Begins a run. KEYS entry, lease, epoch, rest, fence, served, lanes, wait; ARGV milliseconds of the lease, key.
+ * Answers {epoch, 'run', token, waited}, {epoch, 'gone'}, {epoch, 'later', milliseconds}, or {epoch, 'line', priority}:
+ * bull puts what was delayed before all that waits; it goes to the end of its lane instead.
  */
 export const BEGIN: Script = {
   name: 'fairleadBegin',
-  keys: 6,
-  lua: `${NOW}${EPOCH}
-local entry, lease, epoch, rest, fence, served = unpack(KEYS)
+  keys: 8,
+  lua: `${NOW}${EPOCH}${PLACE}
+local entry, lease, epoch, rest, fence, served, lanes, wait = unpack(KEYS)
 local current = epochOf(epoch, rest, fence, ARGV[1])
 local resting = redis.call('PTTL', rest)
 if resting > 0 then return {current, 'later', resting + 1} end
 local held = redis.call('PTTL', lease)
 if held > 0 then return {current, 'later', held + 1} end
-local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'tag', 'ran')
+local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'tag', 'ran', 'early', 'account')
 local due, rank = tonumber(e[2]), tonumber(e[3])
 -- Running without a lease: the worker of the last run is lost, with all that it had to do.
 if e[1] == 'running' then due, rank = now, tonumber(e[5]) or 0 end
 if not due then return {current, 'gone'} end
 if due > now then return {current, 'later', due - now} end
+if e[6] == '1' and redis.call('LLEN', wait) > 0 then
+  local tag = place(served, lanes, wait, rank, ARGV[2], e[7] or '', false)
+  redis.call('HSET', entry, 'tag', tag, 'early', 0)
+  if tag > (tonumber(redis.call('HGET', served, rank)) or 0) + 1 then
+    return {current, 'line', string.format('%.0f', rank * RANK + tag)}
+  end
+  e[4] = tag
+end
 local token = redis.call('INCR', fence)
 redis.call('SET', lease, token, 'PX', ARGV[1])
 redis.call('HSET', entry, 'state', 'running', 'ran', rank)
@@ -188,7 +197,7 @@ if not due then
   return {'done'}
 end
 local tag = place(served, lanes, wait, rank, key, e[4] or '', due > now)
-redis.call('HSET', entry, 'state', 'queued', 'due', due, 'rank', rank, 'tag', tag)
+redis.call('HSET', entry, 'state', 'queued', 'due', due, 'rank', rank, 'tag', tag, 'early', due > now and 1 or 0)
 redis.call('HDEL', entry, 'ran')
 return {'add', math.max(0, due - now), string.format('%.0f', rank * RANK + tag)}
 `,

@@ -436,6 +436,7 @@ describe('every call', () => {
     emulator.cloud.behaviour.buckets = {
       describe: { burst: 1, perSecond: 1 },
       mutate: { burst: 1, perSecond: 1 },
+      register: { burst: 1, perSecond: 1 },
     };
     const balancers = () => balancing.send(new elb.DescribeLoadBalancersCommand({}));
     const subnets = () => compute.send(new ec2.DescribeSubnetsCommand({}));

@@ -1,10 +1,13 @@
 // The provider above passes: accounts, when to ask again, and what a restart may forget.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
 import type { ServiceObject } from '../../../src/kube/objects.ts';
+import { AccountHealth } from '../../../src/providers/aws/account-health.ts';
 import type { AwsApi } from '../../../src/providers/aws/aws-api.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
-import { CLOUD_ACCOUNT, type Wishes, World } from './world.ts';
+import { limited } from '../../../src/providers/aws/rate-limit.ts';
+import { MemoryTokenBuckets } from '../../../src/queue/token-buckets.ts';
+import { CLOUD_ACCOUNT, CLUSTER_UID, type Wishes, World } from './world.ts';
 
 const KEY = { key: 'default/web' };
 /** Nobody else is at work. */
@@ -16,6 +19,8 @@ let provider: AwsProvider;
 let wishes: Wishes;
 let gone: boolean;
 let told: string[];
+let looks: number;
+let clusterUid: string;
 
 function open(more: Partial<OpenAccount['account']> = {}): OpenAccount {
   return { account: { ...CLOUD_ACCOUNT, ...more }, api: world.api };
@@ -24,9 +29,17 @@ function open(more: Partial<OpenAccount['account']> = {}): OpenAccount {
 function start(): AwsProvider {
   const inputs = () => world.inputs(wishes);
   const made = new AwsProvider({
+    clock,
     random: () => 0,
+    driftCheck: 45_000,
+    orphanGrace: 600_000,
+    onLook: () => {
+      looks++;
+    },
     sources: {
       service: (): ServiceObject | undefined => (gone ? undefined : inputs().service),
+      candidates: () => (gone ? [] : ['default/web']),
+      clusterUid: () => clusterUid,
       nodes: () => inputs().nodes,
       slices: () => inputs().slices,
     },
@@ -36,14 +49,39 @@ function start(): AwsProvider {
   return made;
 }
 
+/** As its targets are healthy, and with all calls forgotten. */
+async function settled() {
+  const first = await provider.ensure(KEY, ALONE);
+  if (first.kind === 'done') world.hostname = first.hostnames?.[0];
+  await clock.advance(20_000);
+  const outcome = await provider.ensure(KEY, ALONE);
+  expect(outcome).toMatchObject({ kind: 'done', findings: [{ status: 'True' }] });
+  await looked();
+  world.takeCalls();
+  told.length = 0;
+  return outcome;
+}
+
+/** Resolves when every look that began has ended. */
+async function looked(): Promise<void> {
+  await vi.waitFor(() => expect(looks).toBeGreaterThan(0));
+}
+
+async function nextLook(): Promise<void> {
+  const before = looks;
+  await clock.advance(60_000);
+  await vi.waitFor(() => expect(looks).toBeGreaterThan(before));
+}
+
 beforeEach(async () => {
   clock = new VirtualClock();
   world = await World.open(clock);
-  [wishes, gone, told] = [{}, false, []];
+  [wishes, gone, told, looks, clusterUid] = [{}, false, [], 0, CLUSTER_UID];
   provider = start();
 });
 
 afterEach(async () => {
+  provider.close();
   await world.close();
 });
 
@@ -54,8 +92,10 @@ describe('the AWS provider', () => {
       kind: 'done',
       addresses: [],
       hostnames: [expect.stringMatching(/^k8s-default-web-/)],
+      ports: [{ port: 80, protocol: 'TCP' }],
       source: 'main',
-      again: expect.any(Number),
+      applied: expect.stringMatching(/^[0-9a-f]{16}$/),
+      findings: [expect.objectContaining({ type: 'TargetsHealthy', status: 'Unknown', reason: 'Checking' })],
     });
     expect(await provider.ensure(KEY, ALONE)).toEqual(outcome);
     expect(await provider.listOwned()).toEqual(['default/web']);
@@ -64,24 +104,147 @@ describe('the AWS provider', () => {
     expect(world.cloud.loadBalancers.size).toBe(0);
   });
 
-  it('is to be asked again within a minute, and puts right what a hand changed', async () => {
-    const { again } = await provider.ensure(KEY, ALONE);
-    expect(again).toBeLessThan(60_000);
-    world.cloud.listeners.clear();
+  it('asks again within a minute, and puts right what a hand changed', async () => {
+    await settled();
+    for (const spoil of [
+      () => world.cloud.listeners.clear(),
+      () => world.cloud.securityGroups.values().next().value?.rules.splice(0),
+      () => world.cloud.deleteLoadBalancer([...world.cloud.loadBalancers.keys()][0] ?? ''),
+    ]) {
+      const before = JSON.stringify(world.essence());
+      spoil();
+      expect(JSON.stringify(world.essence())).not.toBe(before);
+      await clock.advance(60_000);
+      await vi.waitFor(() => expect(told).toEqual(['default/web']));
+      await settled();
+      expect(JSON.stringify(world.essence())).toBe(before);
+    }
+  });
+
+  it('reads every Service whole now and then, for what lists do not tell', async () => {
+    await settled();
+    const [group] = world.cloud.targetGroups.values();
+    group?.targets.clear();
+    for (let minutes = 0; minutes < 16 && told.length === 0; minutes++) {
+      await clock.advance(60_000);
+      await vi.waitFor(() => expect(world.emulator.calls.length).toBeGreaterThan(0));
+      await looked();
+    }
+    await settled();
+    expect(group?.targets.size).toBe(2);
+  });
+
+  it('asks AWS nothing where nothing changed, and writes a new node without a read', async () => {
+    await settled();
     await provider.ensure(KEY, ALONE);
+    wishes = { annotations: { 'example.com/owner': 'me' } };
+    await provider.ensure(KEY, ALONE);
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    wishes = { nodes: ['a', 'b', 'c'] };
+    await provider.ensure(KEY, ALONE);
+    expect(world.takeCalls()).toEqual({ reads: 0, writes: 1, actions: ['RegisterTargets'] });
+    wishes = { spec: { ports: [{ name: 'web', port: 8080, targetPort: 8080, nodePort: 30081 }] } };
+    await provider.ensure(KEY, ALONE);
+    const { reads, writes } = world.takeCalls();
+    expect(reads).toBe(0);
+    expect(writes).toBeLessThanOrEqual(8);
+    await settled();
+    expect(world.takeCalls().writes).toBe(0);
+  });
+
+  it('says whether targets answer their checks, at a read for each port', async () => {
+    world.cloud.behaviour.isHealthy = () => false;
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+      findings: [{ status: 'Unknown', reason: 'Checking' }],
+    });
+    await looked();
+    world.takeCalls();
+    await clock.advance(15_000);
+    expect(told).toEqual(['default/web']);
+    const down = await provider.ensure(KEY, ALONE);
+    expect(down).toMatchObject({ kind: 'done', findings: [{ status: 'False', reason: 'NoHealthyTargets' }] });
+    expect(world.takeCalls()).toMatchObject({ reads: 1, writes: 0 });
+    world.cloud.behaviour.isHealthy = () => true;
+    await clock.advance(45_000);
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+      findings: [{ status: 'True', reason: 'Healthy' }],
+    });
+  });
+
+  it('reads again where what it believed was wrong', async () => {
+    await settled();
+    const [group] = world.cloud.targetGroups.keys();
+    world.cloud.listeners.clear();
+    world.cloud.targetGroups.delete(group ?? '');
+    wishes = { nodes: ['a', 'b', 'c'] };
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'pending', reason: 'Settling' });
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
+    expect([...world.cloud.targetGroups.values()][0]?.targets.size).toBe(3);
+  });
+
+  it('after a restart knows a Service again by one look at the account, unless something is missing', async () => {
+    const { applied } = (await settled()) as { applied: string };
+    provider.close();
+    wishes = {
+      annotations: { 'fairlead.dev/cloud-applied': applied, 'fairlead.dev/cloud-accounts-in-use': 'main' },
+    };
+    provider = start();
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+      kind: 'done',
+      hostnames: [world.hostname],
+      applied,
+    });
+    expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 0 });
+    provider.close();
+    world.cloud.listeners.clear();
+    provider = start();
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
     expect(world.cloud.listeners.size).toBe(1);
   });
 
-  it('is to be asked again when AWS may be ready, and shows the name meanwhile', async () => {
+  it('tells what belongs to no Service, and removes it after the grace time, of this cluster alone', async () => {
+    await world.ensure();
+    gone = true;
+    await nextLook();
+    expect(provider.orphansIn('main')).toEqual(['default/web']);
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    for (let minutes = 0; minutes < 9; minutes++) await nextLook();
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    for (let minutes = 0; minutes < 3; minutes++) await nextLook();
+    await vi.waitFor(() => expect(world.cloud.securityGroups.size).toBe(0));
+    expect([world.cloud.loadBalancers.size, world.cloud.targetGroups.size]).toEqual([0, 0]);
+    await nextLook();
+    expect(provider.orphansIn('main')).toEqual([]);
+    clusterUid = 'another cluster of this name';
+    gone = false;
+    await world.ensure({ meta: { uid: 'theirs' } });
+    const [theirs] = world.cloud.loadBalancers.values();
+    if (theirs) theirs.tags = { ...theirs.tags, 'fairlead.dev/cluster-uid': 'theirs' };
+    for (let minutes = 0; minutes < 12; minutes++) await nextLook();
+    expect(world.cloud.loadBalancers.size).toBe(1);
+  });
+
+  it('lets some Services of an account go to AWS at a time, and tells the others when it is their turn', async () => {
+    const second = open({ name: 'second', isDefault: false });
+    const accounts = Array.from({ length: 24 }, (_, i) => [`a${i}`, second] as const);
+    provider.setAccounts(new Map([['main', open()], ...accounts]));
+    told.length = 0;
+    const first = provider.ensure(KEY, ALONE);
+    expect(await provider.ensure(KEY, ALONE)).toEqual({ kind: 'waiting' });
+    expect(told).toEqual([]);
+    expect(await first).toMatchObject({ kind: 'done' });
+    expect(told).toEqual(['default/web']);
+  });
+
+  it('asks again when AWS may be ready, and shows the name meanwhile', async () => {
     world.cloud.behaviour.provisioning = 20_000;
-    const pending = await provider.ensure(KEY, ALONE);
-    expect(pending).toMatchObject({
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
       kind: 'pending',
       reason: 'Provisioning',
       hostnames: [expect.stringMatching(/./)],
     });
-    expect(pending.again).toBeLessThanOrEqual(20_000);
     await clock.advance(20_000);
+    expect(told).toEqual(['default/web']);
     expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
   });
 
@@ -149,28 +312,11 @@ describe('the AWS provider', () => {
 
   it('after a restart removes what an earlier process made', async () => {
     await world.ensure();
+    provider.close();
+    wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
     provider = start();
     await provider.remove('default/web', ALONE);
     expect(world.cloud.loadBalancers.size).toBe(0);
-  });
-
-  it('sends AWS nothing more once another controller may be at work on the Service', async () => {
-    let left = 4;
-    const lost = new Error('the lease is lost');
-    const untilLost = () => {
-      if (left-- === 0) throw lost;
-    };
-    const guarded: AwsApi = (action, input, beforeSending) => {
-      beforeSending?.();
-      return world.api(action, input);
-    };
-    provider.setAccounts(new Map([['main', { ...open(), api: guarded }]]));
-    await expect(provider.ensure(KEY, untilLost)).rejects.toBe(lost);
-    expect(world.cloud.loadBalancers.size).toBe(0);
-    await provider.ensure(KEY, ALONE);
-    left = 2;
-    await expect(provider.remove('default/web', untilLost)).rejects.toBe(lost);
-    expect(world.cloud.loadBalancers.size).toBe(1);
   });
 
   it('does not forget what AWS has not let go of yet', async () => {
@@ -185,5 +331,26 @@ describe('the AWS provider', () => {
     await clock.advance(30_000);
     await provider.remove('default/web', ALONE);
     expect(world.cloud.securityGroups.size).toBe(0);
+  });
+
+  it('sends AWS nothing more once another controller may be at work on the Service', async () => {
+    let left = 4;
+    const lost = new Error('the lease is lost');
+    const untilLost = () => {
+      if (left-- === 0) throw lost;
+    };
+    // What stands between a run and AWS in the controller.
+    const emulated: AwsApi = (action, input) => world.api(action, input);
+    const buckets = new MemoryTokenBuckets(clock);
+    const allowed = limited(emulated, 'main', CLOUD_ACCOUNT.aws.rateLimits, buckets);
+    const api = new AccountHealth().watched(allowed, () => {});
+    provider.setAccounts(new Map([['main', { ...open(), api }]]));
+    await expect(provider.ensure(KEY, untilLost)).rejects.toBe(lost);
+    expect(world.cloud.loadBalancers.size).toBe(0);
+    await provider.ensure(KEY, ALONE);
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    left = 2;
+    await expect(provider.remove('default/web', untilLost)).rejects.toBe(lost);
+    expect(world.cloud.loadBalancers.size).toBe(1);
   });
 });

@@ -23,7 +23,7 @@ export function desired({
   const request = read.kind === 'valid' ? read.value : expect.fail(read.problems.map(sentence).join('\n'));
   return desiredState({
     request,
-    cluster: 'demo',
+    owner: { cluster: 'demo', key: request.key, uid: request.uid, clusterUid: '' },
     vpc: ACCOUNT.vpcId,
     scheme: request.scheme ?? 'internal',
     subnets: request.subnets.length > 0 ? request.subnets : subnets,

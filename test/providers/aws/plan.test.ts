@@ -249,14 +249,6 @@ describe('a plan of removal', () => {
     expect(planRemoval({ ...desired().owner, uid: 'other' }, aws.state())).toMatchObject({ steps: [] });
     expect(planRemoval({ ...desired().owner, cluster: 'other' }, aws.state())).toMatchObject({ steps: [] });
   });
-
-  it('stops at deletion protection', () => {
-    const aws = settled({ annotations: { attributes: 'deletion_protection.enabled=true' } });
-    expect(planRemoval(desired().owner, aws.state())).toMatchObject({
-      kind: 'conflict',
-      reason: 'DeletionProtected',
-    });
-  });
 });
 
 describe('plans from any history', () => {

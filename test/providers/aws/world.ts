@@ -22,6 +22,7 @@ export const CLOUD_ACCOUNT: CloudAccount = {
   isDefault: true,
   aws: ACCOUNT,
 };
+export const CLUSTER_UID = '00000000-aaaa-bbbb-cccc-000000000000';
 const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' };
 
 export interface Wishes {
@@ -71,6 +72,7 @@ export class World {
       ? { status: { loadBalancer: { ingress: [{ hostname: this.hostname }] } } }
       : {};
     return {
+      clusterUid: CLUSTER_UID,
       service: { ...service(annotations, spec, meta), ...shown },
       nodes: nodes.map(
         (name): NodeObject => ({
@@ -107,7 +109,12 @@ export class World {
   }
 
   owner(): Owner {
-    return { cluster: 'demo', key: 'default/web', uid: service().metadata.uid ?? '' };
+    return {
+      cluster: 'demo',
+      key: 'default/web',
+      uid: service().metadata.uid ?? '',
+      clusterUid: CLUSTER_UID,
+    };
   }
 
   remove(api = this.api, explicitName?: string): Promise<RemovalResult> {

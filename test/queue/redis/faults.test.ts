@@ -6,6 +6,7 @@ import { setTimeout as pass } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { Link } from './link.ts';
 import { type OpenedQueue, openQueue } from './opened-queue.ts';
 import { RedisServer } from './redis-server.ts';
 import type { Deed, WorkerOptions } from './worker-process.ts';
@@ -25,7 +26,9 @@ const FAULTS = [
   'Redis is emptied',
   'Redis restarts empty',
   'Redis is stopped for longer than a lease',
-  'every connection is cut',
+  'every connection is closed',
+  'a worker is cut off from Redis for longer than its lease',
+  'Redis is slow',
 ] as const;
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
@@ -37,6 +40,8 @@ class Site {
   /** When each key was asked for last. */
   readonly asked = new Map<string, number>();
   readonly #adder: OpenedQueue;
+  /** Each worker's way to Redis. */
+  #links: Link[] = [];
   #workers: ChildProcess[] = [];
 
   private constructor(server: RedisServer, adder: OpenedQueue) {
@@ -52,12 +57,14 @@ class Site {
     const server = await RedisServer.start();
     const site = new Site(server, await openQueue(server.address, PREFIX, { times: TIMES }));
     onTestFinished(() => site.close());
-    site.#workers = await Promise.all(Array.from({ length: WORKERS }, () => site.#hire()));
+    site.#links = await Promise.all(Array.from({ length: WORKERS }, () => Link.open(server.port)));
+    site.#workers = await Promise.all(site.#links.map((_, which) => site.#hire(which)));
     return site;
   }
 
   async close(): Promise<void> {
     for (const worker of this.#workers) worker.kill('SIGKILL');
+    for (const link of this.#links) link.close();
     await this.#adder.queue.close();
     await this.server.close();
   }
@@ -74,7 +81,7 @@ class Site {
       case 'a worker is killed':
         await busy(worker);
         worker.kill('SIGKILL');
-        this.#workers[which % WORKERS] = await this.#hire();
+        this.#workers[which % WORKERS] = await this.#hire(which % WORKERS);
         return;
       case 'a worker is stopped for longer than its lease':
         await busy(worker);
@@ -92,8 +99,19 @@ class Site {
         await pass(TIMES.lease * 1.5);
         this.server.resume();
         return;
-      case 'every connection is cut':
+      case 'every connection is closed':
         return this.#order((redis) => redis.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes'));
+      case 'a worker is cut off from Redis for longer than its lease':
+        await busy(worker);
+        this.#links[which % WORKERS]?.cut();
+        await pass(TIMES.lease * 2);
+        this.#links[which % WORKERS]?.mend();
+        return;
+      case 'Redis is slow':
+        for (const link of this.#links) link.delay = 100;
+        await pass(TIMES.lease * 2);
+        for (const link of this.#links) link.delay = 0;
+        return;
     }
   }
 
@@ -130,8 +148,9 @@ class Site {
     return [...this.asked].filter(([key, at]) => (finished.get(key) ?? 0) < at).map(([key]) => key);
   }
 
-  async #hire(): Promise<ChildProcess> {
-    const options: WorkerOptions = { port: this.server.port, prefix: PREFIX, ...TIMES, concurrency: 4 };
+  async #hire(which: number): Promise<ChildProcess> {
+    const port = this.#links[which]?.port ?? this.server.port;
+    const options: WorkerOptions = { port, prefix: PREFIX, ...TIMES, concurrency: 4 };
     const worker = hire(options);
     worker.on('message', (message: Deed | 'ready') => {
       if (message !== 'ready') this.deeds.push(message);
@@ -156,7 +175,7 @@ describe('the queue on Redis', () => {
         which: fc.nat(WORKERS - 1),
         keys: fc.array(fc.constantFrom(...KEYS), { minLength: 10, maxLength: 40 }),
       }),
-      12,
+      14,
     );
     // Each fault at least once.
     for (const [i, { fault, which, keys }] of history.entries()) {

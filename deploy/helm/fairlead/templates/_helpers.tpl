@@ -19,6 +19,29 @@ app.kubernetes.io/component: {{ .component }}
 - --log-level={{ .Values.logLevel }}
 {{- end }}
 
+{{- /* The files that --queue names, by their names there: [{path, secret, key}] as JSON. */ -}}
+{{- define "fairlead.queueFiles" -}}
+{{- $files := list }}
+{{- with .Values.queue }}
+{{- if ne .address "memory" }}
+{{- range $path, $secret := dict "password" .passwordSecret "sentinel-password" .sentinelPasswordSecret "ca" .caSecret }}
+{{- if $secret.name }}{{ $files = append $files (dict "path" $path "secret" $secret.name "key" $secret.key) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toJson $files }}
+{{- end }}
+
+{{- define "fairlead.queueFlag" -}}
+{{- $parameters := list }}
+{{- range include "fairlead.queueFiles" . | fromJsonArray }}
+{{- $name := .path }}
+{{- if ne .path "ca" }}{{ $name = printf "%s-file" .path }}{{ end }}
+{{- $parameters = append $parameters (printf "%s=/etc/fairlead/queue/%s" $name .path) }}
+{{- end }}
+{{- with $parameters }}{{ $.Values.queue.address }}?{{ join "&" . }}{{ else }}{{ .Values.queue.address }}{{ end }}
+{{- end }}
+
 {{- define "fairlead.apiServer" -}}
 {{- with .Values.apiServer }}
 {{- if .host }}
