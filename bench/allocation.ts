@@ -66,6 +66,7 @@ export async function allocation(): Promise<BenchRow[]> {
       target: '< 1000',
     },
     ...atEveryFill(),
+    ...besideWaiters(),
     ...reload(),
   ];
 }
@@ -132,6 +133,26 @@ function atEveryFill(): BenchRow[] {
     });
   }
   return rows;
+}
+
+/** A Service of another pool comes and goes beside 10,000 that wait, each with labels of its own. */
+function besideWaiters(): BenchRow[] {
+  const waiting = MANY / 10;
+  const other = { ...requestOf(MANY), pool: 'pool-1' };
+  const row = (who: string, first: string, wish: Partial<ServiceRequest>): BenchRow => {
+    const allocator = filled([{ addresses: [first] }, { addresses: ['10.9.0.0/16'], autoAssign: false }], 0);
+    for (let i = 0; i < waiting; i++)
+      allocator.allocate({ ...requestOf(i), labels: { app: `${i}` }, ...wish });
+    const value = microseconds(() => {
+      allocator.allocate(other);
+      allocator.release(other.key);
+    });
+    return { name: `allocate and release one beside ${waiting} ${who}`, value, unit: 'µs', target: '< 40' };
+  };
+  return [
+    row('that wait for another pool', '10.1.0.0/24', {}),
+    row('that have an IPv4 address and wait for an IPv6 one', '10.0.0.0/16', { families: ['IPv4', 'IPv6'] }),
+  ];
 }
 
 /** 1,000 pools with 100 addresses in use each, one of which changed. */

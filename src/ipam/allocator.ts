@@ -72,11 +72,11 @@ export class Allocator {
     for (const [key, { request, wants }] of this.#known) {
       const stays = this.#stays(request);
       if (this.#assign(request, stays, 'pools')) this.#changed.add(key);
-      if (wants && !isMet(request, stays)) this.#waiting.add(request);
+      if (wants && !isMet(request, stays)) this.#wait(request);
     }
     // Even where nothing can be given, the reasons are others now.
     for (const key of this.#waiting.keys()) this.#changed.add(key);
-    for (const request of this.#waiting.oldestFirst()) this.#serve(request, 'pools');
+    for (const request of this.#waiting.inOrder()) this.#serve(request, 'pools');
     this.#serveWaiting();
   }
 
@@ -186,9 +186,13 @@ export class Allocator {
     const placements = refused ? all : found;
     this.#assign(request, placements, cause);
     if (refused || placements.length < request.families.length)
-      this.#waiting.add(this.#known.get(request.key)?.request ?? request);
+      this.#wait(this.#known.get(request.key)?.request ?? request);
     else this.#waiting.remove(request.key);
     return refused ? found : undefined;
+  }
+
+  #wait(request: ServiceRequest): void {
+    this.#waiting.add(request, wishOf(request, this.#holdings.of(request.key), this.#pools));
   }
 
   /** Offers the room there is to those who wait, the oldest first, until nobody can take any of it. */
@@ -203,15 +207,13 @@ export class Allocator {
       if (this.#waiting.size === 0) return;
       // Room only shrinks until somebody makes more, and then this begins anew.
       const inVain = new Set<string>();
-      for (const request of this.#waiting.oldestFirst()) {
+      for (const { request, group } of this.#waiting.oldestFirst(inVain)) {
         if (room.size === 0 && !loosened && !widened) break;
-        if (room.size === 0 && !widened && request.sharingKey === undefined) continue;
         const before = this.#holdings.of(request.key);
-        const isPlain = before.length === 0 && this.#pools.reservedFor(request.key).length === 0;
-        if (isPlain && inVain.has(wishOf(request))) continue;
-        this.#serve(request, 'room');
+        const concerned = room.size > 0 || widened || request.sharingKey !== undefined;
+        if (concerned) this.#serve(request, 'room');
         if (this.#holdings.of(request.key) === before) {
-          if (isPlain) inVain.add(wishOf(request));
+          inVain.add(group);
           continue;
         }
         this.#changed.add(request.key);
@@ -300,7 +302,7 @@ export class Allocator {
   #countWaiting(pool: string): number {
     const state = this.#pools.byName.get(pool);
     let count = 0;
-    for (const { request, services } of this.#waiting.wishes()) {
+    for (const { request, services } of this.#waiting.groups()) {
       const { pool: asked, addresses } = request;
       if (addresses.length > 0 || (asked !== undefined && asked !== pool)) continue;
       if (state?.refuses(request) === undefined) count += services;

@@ -103,23 +103,20 @@ export class Holdings {
    */
   set(key: string, addresses: readonly Ip[], sharer: Sharer, lingers: boolean): Change {
     const before = this.#held.get(key) ?? { addresses: NOTHING, sharer };
-    const left = this.#held.get(key + LEAVING) ?? { addresses: NOTHING, sharer };
-    if (
-      sameTexts(before.addresses, addresses) &&
-      sameSharer(before.sharer, sharer) &&
-      (lingers || left.addresses.length === 0)
-    )
-      return UNCHANGED;
-    const stillLeft = left.addresses.filter((address) => !addresses.includes(address));
+    const left = this.#held.get(key + LEAVING);
+    const same = sameTexts(before.addresses, addresses) && sameSharer(before.sharer, sharer);
+    if (same && (lingers || !left)) return UNCHANGED;
+    const stillLeft = left?.addresses.filter((address) => !addresses.includes(address)) ?? NOTHING;
     const given = before.addresses.filter((address) => !addresses.includes(address));
     // In this order no port is the Service's and its former self's at one time.
-    this.#put(key + LEAVING, stillLeft, left.sharer);
+    if (left) this.#put(key + LEAVING, stillLeft, left.sharer);
     this.#put(key, addresses, sharer);
-    this.#put(key + LEAVING, lingers ? [...stillLeft, ...given] : NOTHING, before.sharer);
-    const touched = new Set([...before.addresses, ...left.addresses, ...addresses]);
+    if (left || given.length > 0)
+      this.#put(key + LEAVING, lingers ? [...stillLeft, ...given] : NOTHING, before.sharer);
+    const had = left ? [...before.addresses, ...left.addresses] : before.addresses;
     return {
-      touched,
-      freed: [...touched].filter((address) => !this.#tenancies.has(address)),
+      touched: had.length > 0 ? new Set([...had, ...addresses]) : addresses,
+      freed: had.filter((address) => !this.#tenancies.has(address)),
       loosened:
         before.sharer.sharingKey !== undefined || (addresses.length > 0 && sharer.sharingKey !== undefined),
     };

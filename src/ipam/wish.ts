@@ -1,26 +1,26 @@
-// What of a request decides on what it is offered, as one text: where one Service cannot be served, no other with
-// the same wish can.
+// What of a request that waits decides on what it can be offered, as one text: where one Service cannot be served, no
+// other with the same wish can.
 import type { ServiceRequest } from '../api/service.ts';
+import { familyOf, type Ip } from '../net/address.ts';
+import type { PoolSet } from './pool-set.ts';
 
-const known = new WeakMap<ServiceRequest, string>();
-
-/** For Services that hold nothing and have nothing reserved: these count, too. */
-export function wishOf(request: ServiceRequest): string {
-  const before = known.get(request);
-  if (before !== undefined) return before;
-  const { namespace, labels, namespaceLabels, families, bothRequired, addresses, pool } = request;
+/** `held`: what the Service has. Good for as long as that and the pools are what they are. */
+export function wishOf(request: ServiceRequest, held: readonly Ip[], pools: PoolSet): string {
+  const { key, namespace, families, bothRequired, addresses, pool } = request;
+  // Who may move, or has something kept back for it, is like nobody else.
+  const named = addresses.length > 0 || pool !== undefined;
+  if ((held.length > 0 && named) || pools.reservedFor(key).length > 0) return key;
+  const missing = families.filter((family) => !held.some((address) => familyOf(address) === family));
   const { sharingKey, ports, backend } = request;
-  const sharing = sharingKey === undefined ? [] : [sharingKey, ports, backend];
-  const wish = JSON.stringify([
-    namespace,
-    labels,
-    namespaceLabels,
-    families,
+  const open = pools.inOrder.map((state) => (state.refuses(request) ? '-' : '+')).join('');
+  return JSON.stringify([
+    open,
+    missing,
+    held.length > 0,
     bothRequired,
     addresses,
     pool,
-    ...sharing,
+    pools.hasLimits ? namespace : '',
+    ...(sharingKey === undefined ? [] : [sharingKey, ports, backend]),
   ]);
-  known.set(request, wish);
-  return wish;
 }
