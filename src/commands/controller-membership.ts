@@ -25,7 +25,7 @@ export interface MembershipPlace {
 const ROUND = 1_000;
 const FIELD_MANAGER = 'fairlead-controller';
 
-/** Works until `signal` aborts; no fault ends it. `api`: for what may be written while this controller leads. */
+/** Works until `signal` aborts, as `process` follows; no fault ends it. `api`: for what may be written while this controller leads. */
 export async function keepMembership(
   process: Process,
   api: KubeApi,
@@ -33,10 +33,10 @@ export async function keepMembership(
   signal: AbortSignal,
 ): Promise<void> {
   const { log } = process;
-  const nodes = process.follow(NODES, signal);
+  const nodes = process.follow(NODES);
   const name = { namespace: place.membershipNamespace, name: MEMBERSHIP_NAME };
-  const keys = process.follow(only(SECRETS, name), signal);
-  const rosters = process.follow(only(CONFIG_MAPS, name), signal);
+  const keys = process.follow(only(SECRETS, name));
+  const rosters = process.follow(only(CONFIG_MAPS, name));
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   await Promise.race([stopped, Promise.all([nodes.synced, keys.synced, rosters.synced])]);
 

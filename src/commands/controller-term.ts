@@ -23,7 +23,7 @@ import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
 import { keepMembership, type MembershipPlace } from './controller-membership.ts';
-import type { Process } from './processes.ts';
+import { followingOnce, type Process } from './processes.ts';
 
 /** What the pages show of a term. */
 export interface TermState {
@@ -42,16 +42,17 @@ export async function runTerm(
   { signal, mayWrite }: Term,
 ): Promise<void> {
   const { log } = process;
+  const term = followingOnce(process, signal);
   const api = await process.connectToWrite(mayWrite);
-  const services = process.follow(SERVICES, signal);
-  const namespaces = process.follow(NAMESPACES, signal);
-  const pools = process.follow(IP_ADDRESS_POOLS, signal);
-  const reservations = process.follow(ADDRESS_RESERVATIONS, signal);
-  const nodes = process.follow(NODES, signal);
-  const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
-  const announcements = process.follow(ANNOUNCEMENTS, signal);
+  const services = term.follow(SERVICES);
+  const namespaces = term.follow(NAMESPACES);
+  const pools = term.follow(IP_ADDRESS_POOLS);
+  const reservations = term.follow(ADDRESS_RESERVATIONS);
+  const nodes = term.follow(NODES);
+  const advertisements = term.follow(L2_ADVERTISEMENTS);
+  const announcements = term.follow(ANNOUNCEMENTS);
 
-  const membership = keepMembership(process, api, place, signal);
+  const membership = keepMembership(term, api, place, signal);
 
   const queue = new MemoryQueue({ clock: systemClock, random: Math.random });
   const provider = new L2Provider(auditTrail(log, metrics));
