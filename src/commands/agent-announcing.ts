@@ -177,6 +177,10 @@ export async function startAnnouncing(
       (address) => leases.has(address),
     );
     owned = interfacesOf(elected.own);
+    const { own, nobodys } = elected;
+    metrics.elections.inc({ outcome: 'this node' }, own.size);
+    metrics.elections.inc({ outcome: 'no node' }, nobodys.size);
+    metrics.elections.inc({ outcome: 'another node' }, wanted.size - own.size - nobodys.size);
   };
   const tell = (now: ReadonlyMap<Ip, InterfaceChoice>) => {
     for (const address of announced.keys()) if (!now.has(address)) log.info({ address }, 'withdrawn');

@@ -299,6 +299,18 @@ describe('the pages of both processes', () => {
     const pages = [
       { from: agent, port: 10_256, path: '/healthz', says: '"healthy":true' },
       { from: agent, port: 10_249, path: '/metrics', says: 'fairlead_proxy_elements' },
+      {
+        from: agent,
+        port: 10_249,
+        path: '/metrics',
+        says: 'fairlead_arp_elections_total{outcome="no node"} ',
+      },
+      {
+        from: agent,
+        port: 10_249,
+        path: '/metrics',
+        says: 'fairlead_arp_wire_checks_total',
+      },
     ];
     const controller = await lab.cluster.requesterIn('control-plane');
     pages.push(
