@@ -114,7 +114,12 @@ export async function startAnnouncing(
     onAnswered: (address, answers) => (answers ? wire.begin(address) : wire.end(address)),
   });
   const unfollow =
-    file === undefined ? undefined : followExcluded(file, log, (excluded) => announcer.setExcluded(excluded));
+    file === undefined
+      ? undefined
+      : followExcluded(file, log, (excluded) => {
+          announcer.setExcluded(excluded);
+          leases.setAble(announcer.macs().size > 0);
+        });
   const tellUnseen = unseenTeller(agent, services, options.nodeName);
   const wire = new WireChecks({
     clock: systemClock,
@@ -131,7 +136,10 @@ export async function startAnnouncing(
   const interfaces = await watchInterfaces({
     open: openNetlinkSocket,
     clock: systemClock,
-    onChange: (found) => announcer.setInterfaces(found),
+    onChange(found) {
+      announcer.setInterfaces(found);
+      leases.setAble(announcer.macs().size > 0);
+    },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
   });
 
