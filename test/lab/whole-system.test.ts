@@ -191,7 +191,8 @@ describe('an address that a host outside the cluster has', () => {
   });
 });
 
-describe('the announcement of an address', () => {
+// What is seldom looked at is waited for: removals and looks from other nodes come after seconds.
+describe('the announcement of an address', { timeout: 60_000 }, () => {
   it('names the node that answers, where, why, and who would follow; it goes with the address', async () => {
     const [ipv4, ipv6] = await lab.createWeb('told');
     const owner = await lab.ownerOf(ipv4);
@@ -547,7 +548,7 @@ describe('under random faults', () => {
   );
 });
 
-describe('a node that has no interface to announce on any more', () => {
+describe('a node that has no interface to announce on any more', { timeout: 60_000 }, () => {
   it('gives its addresses to others, though it is heard, and may have some again afterwards', async () => {
     const owner = await lab.ownerOf(web[0]);
     const file = '/run/fairlead-test/excluded';
