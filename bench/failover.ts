@@ -13,11 +13,11 @@ import { type Ipv4, ip } from '../src/net/address.ts';
 import type { Mac } from '../src/net/mac.ts';
 import type { BenchRow } from './row.ts';
 
-const ADDRESS = ip('192.0.2.200') as Ipv4;
+export const ADDRESS = ip('192.0.2.200') as Ipv4; // written in IPv4
 const RUNS = 10;
 const LIMIT = 30_000;
 /** Milliseconds in which a node that returned finds its place again, and would take back what it had. */
-const SETTLE = 2_500;
+export const SETTLE = 2_500;
 
 type Fault = (node: LabNode) => Promise<unknown>;
 
@@ -106,9 +106,9 @@ export async function failover(): Promise<BenchRow[]> {
 }
 
 /** Makes the owner fail, again and again: how long nobody answered, and how often the old owner did after the new one. */
-async function runs(cluster: Cluster, wire: WireObserver, fault: Fault, mend: Fault) {
+export async function runs(cluster: Cluster, wire: WireObserver, fault: Fault, mend: Fault, count = RUNS) {
   const gaps: { silent: number; late: number }[] = [];
-  for (let i = 0; i < RUNS; i++) {
+  for (let i = 0; i < count; i++) {
     const { mac } = await wire.first((each) => isAnswer(each), wire.sightings.length);
     const owner = ownerOf(cluster, mac);
     const from = wire.sightings.length;

@@ -11,9 +11,12 @@ import { controller } from './controller.ts';
 import { failover } from './failover.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
+import { membership } from './membership.ts';
+
 import { nodeProxy } from './node-proxy-rows.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
+import { thousandAddresses } from './thousand-addresses.ts';
 
 const BENCHMARKS = {
   allocation,
@@ -26,6 +29,8 @@ const BENCHMARKS = {
   'arp-answer': arpAnswer,
   agent,
   failover,
+  'thousand-addresses': thousandAddresses,
+  membership,
   cluster,
 };
 

@@ -10,6 +10,8 @@ export interface ArpMetrics {
   readonly conflicts: Counter<'family'>;
   /** Addresses that became ours, or ceased to be. */
   readonly changes: Counter<'change'>;
+  /** Of single addresses, each time that something changed. */
+  readonly elections: Counter<'outcome'>;
   readonly wireChecks: Counter<'result'>;
   readonly claimSeconds: Histogram<'use'>;
   /** Adds to the figures what a socket counts, from now until what it returns is called. */
@@ -55,6 +57,7 @@ export function arpMetrics(registry: Registry): ArpMetrics {
     owned: gauge('addresses_owned', 'Addresses that this node announces, or would but for a conflict'),
     inConflict: gauge('addresses_in_conflict', 'Of those, addresses that another host has, too'),
     changes: counter('address_changes', 'Addresses that this node gained or lost', 'change'),
+    elections: counter('elections', 'Elections of a node for an address, by outcome', 'outcome'),
     wireChecks: counter('wire_checks', 'What other nodes saw of our addresses on the wire', 'result'),
     claimSeconds: new Histogram({
       name: 'fairlead_arp_claim_seconds',

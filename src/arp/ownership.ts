@@ -26,7 +26,7 @@ function reasonAgainst(
   membership: Membership,
   avoidCordoned: boolean,
 ): string | undefined {
-  if (!membership.isAlive(name)) return 'the node is not Ready';
+  if (!membership.isAlive(name)) return membership.reasonAgainst?.(name) ?? 'the node is not Ready';
   if (labels[EXCLUDED_LABEL] !== undefined) return `the node has the label ${EXCLUDED_LABEL}`;
   return avoidCordoned && spec?.unschedulable ? 'the node is cordoned (--avoid-cordoned)' : undefined;
 }

@@ -115,7 +115,12 @@ export async function startAnnouncing(
     onAnswered: (address, answers) => (answers ? wire.begin(address) : wire.end(address)),
   });
   const unfollow =
-    file === undefined ? undefined : followExcluded(file, log, (excluded) => announcer.setExcluded(excluded));
+    file === undefined
+      ? undefined
+      : followExcluded(file, log, (excluded) => {
+          announcer.setExcluded(excluded);
+          leases.setAble(announcer.macs().size > 0);
+        });
   const tellUnseen = unseenTeller(agent, services, options.nodeName);
   const wire = new WireChecks({
     clock: systemClock,
@@ -133,8 +138,9 @@ export async function startAnnouncing(
   const interfaces = await watchInterfaces({
     open: openNetlinkSocket,
     clock: systemClock,
-    onChange: (found) => {
+    onChange(found) {
       announcer.setInterfaces(found);
+      leases.setAble(announcer.macs().size > 0);
       interfacesTold.setInterfaces(found.map(({ name }) => name));
     },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
@@ -182,6 +188,10 @@ export async function startAnnouncing(
       (address) => leases.has(address),
     );
     owned = interfacesOf(elected.own);
+    const { own, nobodys } = elected;
+    metrics.elections.inc({ outcome: 'this node' }, own.size);
+    metrics.elections.inc({ outcome: 'no node' }, nobodys.size);
+    metrics.elections.inc({ outcome: 'another node' }, wanted.size - own.size - nobodys.size);
   };
   const tell = (now: ReadonlyMap<Ip, InterfaceChoice>) => {
     for (const address of announced.keys()) if (!now.has(address)) log.info({ address }, 'withdrawn');

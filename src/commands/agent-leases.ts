@@ -55,6 +55,7 @@ export class Leases implements Membership {
   /** When the quorum came or went. */
   #turnedAt = systemClock.now();
   #leaving = false;
+  #able = true;
   #looks = 0;
 
   constructor(agent: Process, nodes: Store<NodeObject>, options: LeasesOptions) {
@@ -86,6 +87,22 @@ export class Leases implements Membership {
   isAlive(node: string): boolean {
     if (!this.#readiness.isAlive(node)) return false;
     return !this.#byLease() || this.#thread?.states.get(node) === 'alive';
+  }
+
+  reasonAgainst(node: string): string | undefined {
+    if (!this.#readiness.isAlive(node)) return undefined;
+    const state = this.#thread?.states.get(node);
+    if (state === 'leaving') return 'its agent has stopped, or has no interface to announce on';
+    return state === 'dead' ? 'its agent is not heard' : 'its agent does not take part';
+  }
+
+  /** Whether this node has an interface to announce on: without one, others are to have what it would. */
+  setAble(able: boolean): void {
+    if (able === this.#able || this.#leaving) return;
+    this.#able = able;
+    if (!able) this.#agent.log.warn('no interface is fit to be announced on; other nodes are to take over');
+    this.#thread?.leave(!able);
+    this.#options.onChange();
   }
 
   /** Nodes that a majority of the voters has not heard for a while, and that did not say that they would stop. */
@@ -206,6 +223,7 @@ export class Leases implements Membership {
       },
     });
     if (this.#roster) this.#thread.setRoster(this.#roster);
+    if (!this.#able) this.#thread.leave();
   }
 
   #changed(): void {

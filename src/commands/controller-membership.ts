@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { systemClock } from '../clock/clock.ts';
 import { type KubeApi, KubeError, type NamespacedName, only } from '../kube/kube-api.ts';
 import type { NodeObject } from '../kube/objects.ts';
-import { CONFIG_MAPS, SECRETS } from '../kube/resources.ts';
+import { CONFIG_MAPS, NODES, SECRETS } from '../kube/resources.ts';
 import { newKeyData, parseKeys } from '../membership/keys.ts';
 import { MembershipThread } from '../membership/membership-thread.ts';
 import { parseRoster, type Roster, type Voter } from '../membership/roster.ts';
@@ -11,7 +11,7 @@ import { type Heard, RosterKeeper, WITNESS } from '../membership/roster-keeper.t
 import { addressTowards } from '../membership/udp.ts';
 import { type Ip, parseIp } from '../net/address.ts';
 import { MEMBERSHIP_NAME } from './options.ts';
-import type { Followed, Process } from './processes.ts';
+import type { Process } from './processes.ts';
 
 export interface MembershipPlace {
   readonly membershipNamespace: string;
@@ -25,18 +25,18 @@ export interface MembershipPlace {
 const ROUND = 1_000;
 const FIELD_MANAGER = 'fairlead-controller';
 
-/** Works until `signal` aborts; no fault ends it. `api`: for what may be written while this controller leads. */
+/** Works until `signal` aborts, as `process` follows; no fault ends it. `api`: for what may be written while this controller leads. */
 export async function keepMembership(
   process: Process,
   api: KubeApi,
   place: MembershipPlace,
-  nodes: Followed<NodeObject>,
   signal: AbortSignal,
 ): Promise<void> {
   const { log } = process;
+  const nodes = process.follow(NODES);
   const name = { namespace: place.membershipNamespace, name: MEMBERSHIP_NAME };
-  const keys = process.follow(only(SECRETS, name), signal);
-  const rosters = process.follow(only(CONFIG_MAPS, name), signal);
+  const keys = process.follow(only(SECRETS, name));
+  const rosters = process.follow(only(CONFIG_MAPS, name));
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   await Promise.race([stopped, Promise.all([nodes.synced, keys.synced, rosters.synced])]);
 

@@ -23,7 +23,7 @@ import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
 import { type CloudOptions, cloudOf } from './controller-cloud.ts';
 import { keepMembership, type MembershipPlace } from './controller-membership.ts';
-import type { Process } from './processes.ts';
+import { followingOnce, type Process } from './processes.ts';
 import { openQueue, type QueueOptions } from './queue-option.ts';
 
 /** What the pages show of a term. */
@@ -50,16 +50,17 @@ export async function runTerm(
   { signal, mayWrite }: Term,
 ): Promise<void> {
   const { log } = process;
+  const term = followingOnce(process, signal);
   const api = await process.connectToWrite(mayWrite);
-  const services = process.follow(SERVICES, signal);
-  const namespaces = process.follow(NAMESPACES, signal);
-  const pools = process.follow(IP_ADDRESS_POOLS, signal);
-  const reservations = process.follow(ADDRESS_RESERVATIONS, signal);
-  const nodes = process.follow(NODES, signal);
-  const advertisements = process.follow(L2_ADVERTISEMENTS, signal);
-  const announcements = process.follow(ANNOUNCEMENTS, signal);
+  const services = term.follow(SERVICES);
+  const namespaces = term.follow(NAMESPACES);
+  const pools = term.follow(IP_ADDRESS_POOLS);
+  const reservations = term.follow(ADDRESS_RESERVATIONS);
+  const nodes = term.follow(NODES);
+  const advertisements = term.follow(L2_ADVERTISEMENTS);
+  const announcements = term.follow(ANNOUNCEMENTS);
 
-  const membership = keepMembership(process, api, options, nodes, signal);
+  const membership = keepMembership(term, api, options, signal);
   const provider = new L2Provider(auditTrail(log, metrics));
   const events = new EventRecorder({ api, clock: systemClock, log, instance: hostname() });
   const shared = { api, provider, events, clock: systemClock, log, metrics };

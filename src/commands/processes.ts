@@ -68,13 +68,13 @@ export async function startProcess(
   };
 }
 
-/** The same process, which follows each kind once, however many of its parts ask for it. */
-export function followingOnce(process: Process): Process {
+/** The same process, which follows each kind once, until `until` aborts, however many of its parts ask for it. */
+export function followingOnce(process: Process, until?: AbortSignal): Process {
   const made = new Map<unknown, unknown>();
   return {
     ...process,
     follow<T extends KubeObject>(resource: Resource<T>): Followed<T> {
-      const followed = made.get(resource) ?? process.follow(resource);
+      const followed = made.get(resource) ?? process.follow(resource, until);
       made.set(resource, followed);
       return followed as Followed<T>; // it was made for this resource
     },

@@ -68,9 +68,11 @@ export class Holder {
     this.#touch();
   }
 
-  /** Tells the voters that this node is about to stop: what others ask for is theirs. */
-  leave(): void {
-    this.#leaving = true;
+  /** Tells the voters that this node is about to stop, or is of no use: what others ask for is theirs. Or that it is back. */
+  leave(leaving: boolean): void {
+    if (leaving === this.#leaving) return;
+    this.#leaving = leaving;
+    this.#contended.clear();
     for (const channel of this.#channels.values()) channel.hurry();
   }
 

@@ -129,8 +129,8 @@ export class MemberHost {
     this.#tellHeld();
   }
 
-  leave(): void {
-    this.#step((now) => this.#member.leave(now));
+  leave(leaving: boolean): void {
+    this.#step((now) => this.#member.leave(now, leaving));
   }
 
   /** Asks everybody there whether a member of this key listens; `onHeard` tells of answers. */

@@ -55,7 +55,7 @@ function carryOut(order: Order): void {
       host.want(order.version, order.addresses);
       return;
     case 'leave':
-      host.leave();
+      host.leave(order.leaving);
       return;
     case 'probe':
       host.probe(order.peers);

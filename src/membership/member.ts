@@ -58,8 +58,8 @@ export class Member {
     return this.#send(now);
   }
 
-  leave(now: number): Outgoing[] {
-    this.#holder.leave();
+  leave(now: number, leaving = true): Outgoing[] {
+    this.#holder.leave(leaving);
     return this.#send(now);
   }
 

@@ -114,9 +114,9 @@ export class MembershipThread {
     this.#order({ kind: 'want', version: ++this.#version, addresses: [...addresses] });
   }
 
-  /** Says that this node is about to stop. */
-  leave(): void {
-    this.#order({ kind: 'leave' });
+  /** Says that this node is about to stop, or cannot announce anything; or that it can again. */
+  leave(leaving = true): void {
+    this.#order({ kind: 'leave', leaving });
   }
 
   probe(peers: readonly (Peer & { readonly id: string })[]): void {

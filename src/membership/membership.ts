@@ -2,6 +2,8 @@
 
 export interface Membership {
   isAlive(node: string): boolean;
+  /** Why not, where more is known than that. */
+  reasonAgainst?(node: string): string | undefined;
 }
 
 /** As much of a Node object as counts here: this room and kube/ do not know each other. */

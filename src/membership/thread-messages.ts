@@ -18,7 +18,7 @@ export type Order =
   | { readonly kind: 'keys'; readonly keys: Keys }
   | { readonly kind: 'roster'; readonly roster: Roster }
   | { readonly kind: 'want'; readonly version: number; readonly addresses: readonly Ip[] }
-  | { readonly kind: 'leave' }
+  | { readonly kind: 'leave'; readonly leaving: boolean }
   | { readonly kind: 'probe'; readonly peers: readonly (Peer & { readonly id: string })[] }
   | { readonly kind: 'look'; readonly id: number; readonly to: string; readonly address: Ip }
   | { readonly kind: 'seen'; readonly nonce: bigint; readonly seen: Seen }

@@ -1,5 +1,6 @@
 // The whole system in the lab: real processes, real packets, and what goes wrong in clusters.
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CONFIG_MAPS, ENDPOINT_SLICES, NODES, SECRETS } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
@@ -229,7 +230,8 @@ describe('an advertisement', () => {
   });
 });
 
-describe('the announcement of an address', () => {
+// What is seldom looked at is waited for: removals and looks from other nodes come after seconds.
+describe('the announcement of an address', { timeout: 60_000 }, () => {
   it('names the node that answers, where, why, and who would follow; it goes with the address', async () => {
     const [ipv4, ipv6] = await lab.createWeb('told');
     const owner = await lab.ownerOf(ipv4);
@@ -338,6 +340,18 @@ describe('the pages of both processes', () => {
     const pages = [
       { from: agent, port: 10_256, path: '/healthz', says: '"healthy":true' },
       { from: agent, port: 10_249, path: '/metrics', says: 'fairlead_proxy_elements' },
+      {
+        from: agent,
+        port: 10_249,
+        path: '/metrics',
+        says: 'fairlead_arp_elections_total{outcome="no node"} ',
+      },
+      {
+        from: agent,
+        port: 10_249,
+        path: '/metrics',
+        says: 'fairlead_arp_wire_checks_total',
+      },
     ];
     const controller = await lab.cluster.requesterIn('control-plane');
     pages.push(
@@ -571,6 +585,50 @@ describe('under random faults', () => {
     },
     runs * EACH,
   );
+});
+
+describe('a node that has no interface to announce on any more', { timeout: 60_000 }, () => {
+  it('gives its addresses to others, though it is heard, and may have some again afterwards', async () => {
+    const owner = await lab.ownerOf(web[0]);
+    const file = '/run/fairlead-test/excluded';
+    writeFileSync(file, '');
+    await lab.cluster.agents.get(owner.name)?.stop();
+    await lab.cluster.startAgent(owner, ['--exclude-interfaces-file', file]);
+    await lab.leases(owner);
+    const annotations = { 'fairlead.dev/address-pool': 'flapping' };
+    await lab.objects.createPool('flapping', ['192.0.2.153']);
+    await lab.objects.createAdvertisement('flapping', {
+      ipAddressPools: ['flapping'],
+      preferredNodeSelectors: [
+        { weight: 100, preference: { matchLabels: { 'kubernetes.io/hostname': owner.name } } },
+      ],
+    });
+    await lab.objects.createService('flapping', { selector: { app: 'web' } }, annotations);
+    const address = ip('192.0.2.153') as Ipv4; // written in IPv4
+    const ownerBecomes = (isSo: (name: string) => boolean) =>
+      until(
+        () => lab.ownerOf(address),
+        ({ name }) => isSo(name),
+      );
+    await ownerBecomes((name) => name === owner.name);
+    const answers = await lab.watchAnswers(address);
+    writeFileSync(file, '.\n');
+    const other = await ownerBecomes((name) => name !== owner.name);
+    const { status } = await lab.announcement(address, (each) =>
+      each.status.excluded.some(({ node }) => node === owner.name),
+    );
+    expect(status.excluded).toEqual([
+      { node: owner.name, reason: 'its agent has stopped, or has no interface to announce on' },
+    ]);
+    writeFileSync(file, '');
+    await ownerBecomes((name) => name === owner.name); // it is preferred
+    expect(answers.stop()).toEqual([macOf(owner), macOf(other), macOf(owner)]);
+    await lab.objects.deleteService('flapping');
+    await lab.objects.deletePool('flapping');
+    await lab.cluster.agents.get(owner.name)?.stop();
+    await lab.cluster.startAgent(owner);
+    await lab.leases(owner);
+  });
 });
 
 describe('agents', () => {

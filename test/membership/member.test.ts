@@ -153,6 +153,27 @@ describe('a clean stop', () => {
   });
 });
 
+describe('a member that is of no use for a while', () => {
+  it('is left out by others, claims nothing, and claims again when it is back', () => {
+    const members = three();
+    members.want('a', A);
+    members.send('a', members.of('a').leave(members.now));
+    members.want('a');
+    members.want('b', A);
+    expect(members.holders(A)).toEqual(['b']);
+    members.want('a', B);
+    members.advance(500);
+    expect(members.holders(B)).toEqual([]);
+    members.want('a');
+    members.send('a', members.of('a').leave(members.now, false));
+    members.advance(200);
+    expect(members.of('b').states(members.now).get('a')).toBe('alive');
+    members.want('a', B);
+    members.advance(500);
+    expect(members.holders(B)).toEqual(['a']);
+  });
+});
+
 describe('a member that stopped in good order', () => {
   it('is not called dead, however long it is silent, and is alive when it comes back', () => {
     const members = three();
