@@ -5,6 +5,7 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
+import { aws } from './aws.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
@@ -21,6 +22,7 @@ const BENCHMARKS = {
   'arp-answer': arpAnswer,
   agent,
   cluster,
+  aws,
 };
 
 const words = process.argv.slice(2);

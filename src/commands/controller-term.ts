@@ -65,7 +65,7 @@ export async function runTerm(
     nodes: nodes.store,
   });
   const sources = { api, services: services.store, namespaces: namespaces.store, nodes: nodes.store };
-  const cloud = cloudOf(process, sources, cloudOptions, signal);
+  const cloud = cloudOf(process, sources, cloudOptions, { signal, mayWrite });
   const reconciler = new Reconciler({
     ...shared,
     services: services.store,

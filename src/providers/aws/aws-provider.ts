@@ -5,6 +5,7 @@ import type { CloudAccount } from '../../api/cloud-account.ts';
 import { APPLIED_ANNOTATION, type ServiceRequest } from '../../api/service.ts';
 import type { Clock, Random, Timer } from '../../clock/clock.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
+import type { Logger } from '../../observe/logger.ts';
 import {
   type CloudProvider,
   type Finding,
@@ -45,6 +46,7 @@ export interface AwsProviderOptions {
   readonly driftCheck: number;
   /** Milliseconds for which what belongs to no Service is only told. */
   readonly orphanGrace: number;
+  readonly log: Logger;
   /** Hears that what there is to say of an account may have changed. */
   readonly onLook: () => void;
 }
@@ -73,7 +75,8 @@ export class AwsProvider implements CloudProvider {
   readonly #opened = Promise.withResolvers<void>();
   #isOpened = false;
   readonly #running = new Map<string, number>();
-  readonly #waiting = new Map<string, Set<string>>();
+  /** Services whose turn it is not yet. */
+  readonly #waiting = new Set<string>();
 
   constructor(options: AwsProviderOptions) {
     this.#options = options;
@@ -130,6 +133,16 @@ export class AwsProvider implements CloudProvider {
   }
 
   async ensure({ key }: Key): Promise<Outcome | { readonly kind: 'waiting' }> {
+    const waited = this.#waiting.delete(key);
+    try {
+      return await this.#ensure(key);
+    } finally {
+      // It may have needed no turn after all.
+      if (waited) this.#callNext(this.#placement.of(key)[0]?.account ?? '');
+    }
+  }
+
+  async #ensure(key: string): Promise<Outcome | { readonly kind: 'waiting' }> {
     const { sources } = this.#options;
     const service = sources.service(key);
     if (!this.#isOpened) return { kind: 'waiting' };
@@ -187,6 +200,7 @@ export class AwsProvider implements CloudProvider {
 
   async remove(key: string): Promise<void> {
     this.#cancel(key);
+    if (this.#waiting.delete(key)) this.#callNext(this.#placement.of(key)[0]?.account ?? '');
     this.#known.delete(key);
     const service = this.#options.sources.service(key);
     if (service) this.#placement.recall(service);
@@ -212,23 +226,32 @@ export class AwsProvider implements CloudProvider {
 
   /** Some Services of an account at a time; whoever waits is told when there is room. */
   async #inTurn<T>(account: string, key: string, work: () => Promise<T>): Promise<T | { kind: 'waiting' }> {
-    const running = this.#running.get(account) ?? 0;
-    if (running >= Math.max(1, Math.floor(MOST_PASSES / this.#accounts.size))) {
-      const waiting = this.#waiting.get(account) ?? new Set();
-      this.#waiting.set(account, waiting.add(key));
+    if (this.#room(account) <= 0) {
+      this.#waiting.add(key);
       return { kind: 'waiting' };
     }
-    this.#running.set(account, running + 1);
+    this.#running.set(account, (this.#running.get(account) ?? 0) + 1);
     try {
       return await work();
     } finally {
       this.#running.set(account, (this.#running.get(account) ?? 1) - 1);
-      const waiting = this.#waiting.get(account) ?? new Set<string>();
-      const [next] = waiting;
-      if (next !== undefined) {
-        waiting.delete(next);
-        this.#tell(next);
-      }
+      this.#callNext(account);
+    }
+  }
+
+  #room(account: string): number {
+    const most = Math.max(1, Math.floor(MOST_PASSES / this.#accounts.size));
+    return most - (this.#running.get(account) ?? 0);
+  }
+
+  /** As many as there is room for. Who is told waits on until it is asked for: it may be told twice, and never forgotten. */
+  #callNext(account: string): void {
+    let room = this.#room(account);
+    for (const key of this.#waiting) {
+      if (room <= 0) return;
+      if (this.#placement.of(key)[0]?.account !== account) continue;
+      this.#tell(key);
+      room--;
     }
   }
 
@@ -334,13 +357,14 @@ export class AwsProvider implements CloudProvider {
   }
 
   #watch(name: string, open: OpenAccount): void {
-    const { clock, random, driftCheck, orphanGrace, onLook, sources } = this.#options;
+    const { clock, random, driftCheck, orphanGrace, log, onLook, sources } = this.#options;
     const watch = new AccountWatch({
       open,
       clock,
       random,
       driftCheck,
       orphanGrace,
+      log,
       clusterUid: () => sources.clusterUid(),
       known: () => [...this.#known].filter(([, { account }]) => account === name),
       isServed: ({ key, uid }) => this.#placement.of(key).some((each) => each.uid === uid),

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
 import type { ServiceObject } from '../../../src/kube/objects.ts';
+import { createLogger } from '../../../src/observe/logger.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
 import { CLOUD_ACCOUNT, CLUSTER_UID, type Wishes, World } from './world.ts';
 
@@ -27,11 +28,16 @@ function start(): AwsProvider {
     random: () => 0,
     driftCheck: 45_000,
     orphanGrace: 600_000,
+    log: createLogger({ component: 'test', level: 'silent' }),
     onLook: () => {
       looks++;
     },
     sources: {
-      service: (): ServiceObject | undefined => (gone ? undefined : inputs().service),
+      service: (key): ServiceObject | undefined => {
+        const name = key.split('/')[1] ?? '';
+        const meta = name === 'web' ? {} : { meta: { name, uid: name } };
+        return gone ? undefined : world.inputs({ ...wishes, ...meta }).service;
+      },
       candidates: () => (gone ? [] : ['default/web']),
       clusterUid: () => clusterUid,
       nodes: () => inputs().nodes,
@@ -275,6 +281,28 @@ describe('the AWS provider', () => {
     expect([...world.cloud.loadBalancers.values()].map(({ tags }) => tags['elbv2.k8s.aws/cluster'])).toEqual([
       'other',
     ]);
+  });
+
+  it('forgets nobody who waits, however often they come meanwhile', async () => {
+    const second = open({ name: 'second', isDefault: false });
+    const accounts = Array.from({ length: 12 }, (_, i) => [`a${i}`, second] as const);
+    provider.setAccounts(new Map([['main', open()], ...accounts]));
+    const keys = Array.from({ length: 30 }, (_, i) => `default/s${i}`);
+    const due = new Set(keys);
+    provider.subscribe((key) => due.add(key));
+    const done = new Set<string>();
+    const run = async (key: string) => {
+      due.delete(key);
+      if ((await provider.ensure({ key })).kind === 'done') done.add(key);
+    };
+    while (due.size > 0) {
+      const batch = [...due].filter((key) => key !== 'default/web').slice(0, 8);
+      due.delete('default/web');
+      // As a change of its own brings one that is through already.
+      await Promise.all([...batch, ...[...done].slice(-3)].map(run));
+    }
+    expect([...done].sort()).toEqual(keys.toSorted());
+    expect(world.cloud.loadBalancers.size).toBe(30);
   });
 
   it('says by name what cannot be changed, and keeps serving', async () => {
