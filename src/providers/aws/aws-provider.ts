@@ -21,6 +21,7 @@ import { type Done, guarded, type PassResult, pass, prepare, type Refusal, remov
 import { type Place, Placement } from './placement.ts';
 import { recognise } from './recognise.ts';
 import { readHealth } from './target-health.ts';
+import { Turns } from './turns.ts';
 
 /** The API server's objects, as last heard. */
 export interface AwsSources {
@@ -51,8 +52,6 @@ export interface AwsProviderOptions {
   readonly onLook: () => void;
 }
 
-/** Passes under way at once, over all accounts: the rest of the workers is for those who need none. */
-const MOST_PASSES = 24;
 /** Milliseconds until a look at targets that AWS checks for the first time, and at those that did not pass. */
 const FIRST_HEALTH_CHECK = 15_000;
 const HEALTH_CHECK = 45_000;
@@ -74,9 +73,7 @@ export class AwsProvider implements CloudProvider {
   /** Whether the accounts are known, be it that there are none. */
   readonly #opened = Promise.withResolvers<void>();
   #isOpened = false;
-  readonly #running = new Map<string, number>();
-  /** Services whose turn it is not yet. */
-  readonly #waiting = new Set<string>();
+  readonly #turns = new Turns((key) => this.#tell(key));
 
   constructor(options: AwsProviderOptions) {
     this.#options = options;
@@ -87,6 +84,7 @@ export class AwsProvider implements CloudProvider {
     const before = this.#accounts;
     this.#accounts = accounts;
     this.#isOpened = true;
+    this.#turns.divideAmong(accounts.size);
     this.#opened.resolve();
     for (const [name, watch] of this.#watches) {
       if (accounts.get(name) === before.get(name)) continue;
@@ -133,13 +131,7 @@ export class AwsProvider implements CloudProvider {
   }
 
   async ensure({ key }: Key): Promise<Outcome | { readonly kind: 'waiting' }> {
-    const waited = this.#waiting.delete(key);
-    try {
-      return await this.#ensure(key);
-    } finally {
-      // It may have needed no turn after all.
-      if (waited) this.#callNext(this.#placement.of(key)[0]?.account ?? '');
-    }
+    return this.#turns.asked(key, () => this.#ensure(key));
   }
 
   async #ensure(key: string): Promise<Outcome | { readonly kind: 'waiting' }> {
@@ -166,7 +158,7 @@ export class AwsProvider implements CloudProvider {
       const { due, belief, desired } = known;
       if (due === 'nothing') return this.#shown(service, known);
       if (belief)
-        return this.#inTurn(account.name, key, async () => {
+        return this.#turns.take(account.name, key, async () => {
           const health = await guarded(open.api, (api) => readHealth(api, desired, belief));
           if (!('kind' in health)) return this.#remember(service, { ...known, health });
           // It serves all the same, unless its target groups are gone.
@@ -181,7 +173,7 @@ export class AwsProvider implements CloudProvider {
       const desired = survey && recognise(survey, account, prepared);
       if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint });
     }
-    return this.#inTurn(account.name, key, async () => {
+    return this.#turns.take(account.name, key, async () => {
       const believed = known?.due === 'whole' ? undefined : known?.belief;
       const result = await pass(open.api, account, prepared, believed);
       this.#known.delete(key);
@@ -198,9 +190,12 @@ export class AwsProvider implements CloudProvider {
     });
   }
 
-  async remove(key: string): Promise<void> {
+  remove(key: string): Promise<void> {
+    return this.#turns.asked(key, () => this.#remove(key));
+  }
+
+  async #remove(key: string): Promise<void> {
     this.#cancel(key);
-    if (this.#waiting.delete(key)) this.#callNext(this.#placement.of(key)[0]?.account ?? '');
     this.#known.delete(key);
     const service = this.#options.sources.service(key);
     if (service) this.#placement.recall(service);
@@ -222,37 +217,6 @@ export class AwsProvider implements CloudProvider {
     for (const key of this.#timers.keys()) this.#cancel(key);
     for (const watch of this.#watches.values()) watch.close();
     this.#watches.clear();
-  }
-
-  /** Some Services of an account at a time; whoever waits is told when there is room. */
-  async #inTurn<T>(account: string, key: string, work: () => Promise<T>): Promise<T | { kind: 'waiting' }> {
-    if (this.#room(account) <= 0) {
-      this.#waiting.add(key);
-      return { kind: 'waiting' };
-    }
-    this.#running.set(account, (this.#running.get(account) ?? 0) + 1);
-    try {
-      return await work();
-    } finally {
-      this.#running.set(account, (this.#running.get(account) ?? 1) - 1);
-      this.#callNext(account);
-    }
-  }
-
-  #room(account: string): number {
-    const most = Math.max(1, Math.floor(MOST_PASSES / this.#accounts.size));
-    return most - (this.#running.get(account) ?? 0);
-  }
-
-  /** As many as there is room for. Who is told waits on until it is asked for: it may be told twice, and never forgotten. */
-  #callNext(account: string): void {
-    let room = this.#room(account);
-    for (const key of this.#waiting) {
-      if (room <= 0) return;
-      if (this.#placement.of(key)[0]?.account !== account) continue;
-      this.#tell(key);
-      room--;
-    }
   }
 
   #knownFor(key: string, account: string, { uid, cluster }: Owner): Known | undefined {
