@@ -5,7 +5,7 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
-import { aws } from './aws.ts';
+import { aws, awsScale } from './aws.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
@@ -23,6 +23,7 @@ const BENCHMARKS = {
   agent,
   cluster,
   aws,
+  'aws-scale': awsScale,
 };
 
 const words = process.argv.slice(2);

@@ -199,6 +199,7 @@ export class AwsProvider implements CloudProvider {
     this.#known.delete(key);
     const service = this.#options.sources.service(key);
     if (service) this.#placement.recall(service);
+    else this.#placement.forget(key);
     if (this.#placement.of(key).length === 0) return;
     await this.#opened.promise;
     await this.#removeFrom(key, this.#placement.of(key));

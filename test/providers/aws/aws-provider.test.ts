@@ -335,6 +335,17 @@ describe('the AWS provider', () => {
     expect(world.cloud.loadBalancers.size).toBe(0);
   });
 
+  it('removes at four reads, and not again while the Service still says where it was', async () => {
+    await settled();
+    wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
+    await provider.remove('default/web');
+    expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 3 });
+    await provider.remove('default/web');
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    expect(await provider.ensure(KEY)).toMatchObject({ kind: 'done' });
+    expect(world.cloud.loadBalancers.size).toBe(1);
+  });
+
   it('does not forget what AWS has not let go of yet', async () => {
     await provider.ensure(KEY);
     gone = true;
