@@ -30,7 +30,7 @@ const MANY_NODES = 50;
 /** Creations of one Service, one after the other. */
 const SINGLES = 20;
 /** How much faster than AWS's own all buckets are refilled here, so that minutes take seconds. */
-const SPEED = 50;
+const SPEED = 10;
 const BUCKETS = {
   describe: { burst: 40, perSecond: 10 * SPEED },
   mutate: { burst: 20, perSecond: 3 * SPEED },
