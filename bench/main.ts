@@ -5,6 +5,8 @@ import { namespaceAccess, prepareNamespace } from '../src/lab/namespace.ts';
 import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
+import { aws, awsScale } from './aws.ts';
+
 import { clouds } from './clouds.ts';
 import { cluster } from './cluster.ts';
 import { controller } from './controller.ts';
@@ -12,7 +14,6 @@ import { failover } from './failover.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
 import { membership } from './membership.ts';
-
 import { nodeProxy } from './node-proxy-rows.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
@@ -32,6 +33,8 @@ const BENCHMARKS = {
   'thousand-addresses': thousandAddresses,
   membership,
   cluster,
+  aws,
+  'aws-scale': awsScale,
 };
 
 const words = process.argv.slice(2);

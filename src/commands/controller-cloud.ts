@@ -2,6 +2,7 @@
 import { AWS_CONTROLLER_CLASS, CLOUD_CLASSES, isOurs, type ServiceClasses } from '../api/service.ts';
 import { systemClock } from '../clock/clock.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
+import type { Term } from '../kube/leader-election.ts';
 import type { NamespaceObject, NodeObject, ServiceObject } from '../kube/objects.ts';
 import { CLOUD_ACCOUNTS, ENDPOINT_SLICES } from '../kube/resources.ts';
 import { SlicesByService } from '../kube/slices-by-service.ts';
@@ -42,7 +43,7 @@ export function cloudOf(
   process: Process,
   { api, services, namespaces, nodes }: CloudSources,
   { classless, driftCheck, orphanGrace }: CloudOptions,
-  signal: AbortSignal,
+  { signal, mayWrite }: Term,
 ): Cloud {
   const { log } = process;
   const accounts = process.follow(CLOUD_ACCOUNTS, signal);
@@ -53,6 +54,7 @@ export function cloudOf(
     random: Math.random,
     driftCheck,
     orphanGrace,
+    log,
     onLook: () => cloudAccounts.changed(),
     sources: {
       service: (key) => services.get(key),
@@ -73,6 +75,7 @@ export function cloudOf(
       return endpoints;
     },
     connect: connectAws,
+    mayWrite: () => !signal.aborted && mayWrite(),
     clock: systemClock,
     log,
   });

@@ -72,7 +72,7 @@ export async function runTerm(
     nodes: nodes.store,
   });
   const sources = { api, services: services.store, namespaces: namespaces.store, nodes: nodes.store };
-  const cloud = cloudOf(process, sources, cloudOptions, signal);
+  const cloud = cloudOf(process, sources, cloudOptions, { signal, mayWrite });
   const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
   // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.

@@ -7,6 +7,7 @@ import { CLOUD_ACCOUNTS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import { AccountHealth } from '../providers/aws/account-health.ts';
+import type { AwsApi } from '../providers/aws/aws-api.ts';
 import type { AwsProvider, OpenAccount } from '../providers/aws/aws-provider.ts';
 import { limited } from '../providers/aws/rate-limit.ts';
 import type { AwsConnection, Credentials } from '../providers/aws/sdk.ts';
@@ -36,6 +37,8 @@ export interface CloudAccountsOptions {
     account: CloudAccount['aws'],
     credentials: Credentials | undefined,
   ) => Promise<AwsConnection>;
+  /** Asked right before each call that writes: who leads no more leaves AWS to who does. */
+  readonly mayWrite: () => boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -140,7 +143,7 @@ export class CloudAccounts {
 
   /** Anew where the account or its credentials changed; one whose Secret cannot be read stays as it is. */
   async #open(account: CloudAccount): Promise<void> {
-    const { connect, clock, log } = this.#options;
+    const { connect, mayWrite, clock, log } = this.#options;
     const { name, aws } = account;
     const secret = await readCredentials(this.#options.api, account);
     if (secret.kind === 'missing') {
@@ -154,7 +157,8 @@ export class CloudAccounts {
     const connection = await connect(aws, secret.credentials);
     if (this.#stopped) return connection.close();
     const health = new AccountHealth();
-    const allowed = limited(connection.api, name, aws.rateLimits, this.#buckets);
+    const leading = whileLeading(connection.api, mayWrite);
+    const allowed = limited(leading, name, aws.rateLimits, this.#buckets);
     const api = health.watched(allowed, () => this.changed());
     this.#opened.set(name, { print, connection, health, open: { account, api } });
     // What is under way on the old one may end.
@@ -204,4 +208,12 @@ export class CloudAccounts {
       });
     return statements;
   }
+}
+
+function whileLeading(api: AwsApi, mayWrite: () => boolean): AwsApi {
+  return async (action, input) => {
+    if (!action.startsWith('Describe') && !mayWrite())
+      throw new Error(`${action} is left to the controller that leads now`);
+    return api(action, input);
+  };
 }

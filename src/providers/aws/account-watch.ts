@@ -1,5 +1,6 @@
 // Looks at a whole account again and again: whether what was right still is, and what belongs to no Service any more.
 import type { Clock, Random, Timer } from '../../clock/clock.ts';
+import type { Logger } from '../../observe/logger.ts';
 import type { OpenAccount } from './aws-provider.ts';
 import type { Known } from './known.ts';
 import { Orphans } from './orphans.ts';
@@ -15,6 +16,7 @@ export interface AccountWatchOptions {
   readonly driftCheck: number;
   /** Milliseconds. */
   readonly orphanGrace: number;
+  readonly log: Logger;
   readonly clusterUid: () => string;
   /** What should be intact in this account. */
   readonly known: () => readonly (readonly [key: string, known: Known])[];
@@ -95,10 +97,14 @@ export class AccountWatch {
   }
 
   async #collect(survey: Survey): Promise<void> {
-    const { open, clock, isServed, clusterUid } = this.#options;
+    const { open, clock, log, isServed, clusterUid } = this.#options;
     const now = clock.now();
     this.#orphans.see(ownersIn(survey, open.account, clusterUid()), isServed, now);
-    for (const owner of this.#orphans.due(now))
-      if (!this.#closed && !isServed(owner)) await remove(open.api, open.account, owner, undefined);
+    for (const owner of this.#orphans.due(now)) {
+      if (this.#closed || isServed(owner)) continue;
+      const { kind } = await remove(open.api, open.account, owner, undefined);
+      const { key, uid } = owner;
+      log.info({ account: open.account.name, service: key, uid, outcome: kind }, 'removed an orphan');
+    }
   }
 }

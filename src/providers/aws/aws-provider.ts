@@ -5,6 +5,7 @@ import type { CloudAccount } from '../../api/cloud-account.ts';
 import { APPLIED_ANNOTATION, type ServiceRequest } from '../../api/service.ts';
 import type { Clock, Random, Timer } from '../../clock/clock.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
+import type { Logger } from '../../observe/logger.ts';
 import {
   type BeforeWrite,
   type CloudProvider,
@@ -21,6 +22,7 @@ import { type Done, guarded, type PassResult, pass, prepare, type Refusal, remov
 import { type Place, Placement } from './placement.ts';
 import { recognise } from './recognise.ts';
 import { readHealth } from './target-health.ts';
+import { Turns } from './turns.ts';
 
 /** The API server's objects, as last heard. */
 export interface AwsSources {
@@ -46,12 +48,11 @@ export interface AwsProviderOptions {
   readonly driftCheck: number;
   /** Milliseconds for which what belongs to no Service is only told. */
   readonly orphanGrace: number;
+  readonly log: Logger;
   /** Hears that what there is to say of an account may have changed. */
   readonly onLook: () => void;
 }
 
-/** Passes under way at once, over all accounts: the rest of the workers is for those who need none. */
-const MOST_PASSES = 24;
 /** Milliseconds until a look at targets that AWS checks for the first time, and at those that did not pass. */
 const FIRST_HEALTH_CHECK = 15_000;
 const HEALTH_CHECK = 45_000;
@@ -73,8 +74,7 @@ export class AwsProvider implements CloudProvider {
   /** Whether the accounts are known, be it that there are none. */
   readonly #opened = Promise.withResolvers<void>();
   #isOpened = false;
-  readonly #running = new Map<string, number>();
-  readonly #waiting = new Map<string, Set<string>>();
+  readonly #turns = new Turns((key) => this.#tell(key));
 
   constructor(options: AwsProviderOptions) {
     this.#options = options;
@@ -85,6 +85,7 @@ export class AwsProvider implements CloudProvider {
     const before = this.#accounts;
     this.#accounts = accounts;
     this.#isOpened = true;
+    this.#turns.divideAmong(accounts.size);
     this.#opened.resolve();
     for (const [name, watch] of this.#watches) {
       if (accounts.get(name) === before.get(name)) continue;
@@ -131,6 +132,10 @@ export class AwsProvider implements CloudProvider {
   }
 
   async ensure({ key }: Key, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
+    return this.#turns.asked(key, () => this.#ensure(key, beforeWrite));
+  }
+
+  async #ensure(key: string, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
     const { sources } = this.#options;
     const service = sources.service(key);
     if (!this.#isOpened) return { kind: 'waiting' };
@@ -154,7 +159,7 @@ export class AwsProvider implements CloudProvider {
       const { due, belief, desired } = known;
       if (due === 'nothing') return this.#shown(service, known);
       if (belief)
-        return this.#inTurn(account.name, key, async () => {
+        return this.#turns.take(account.name, key, async () => {
           const health = await guarded(open.api, (api) => readHealth(api, desired, belief));
           if (!('kind' in health)) return this.#remember(service, { ...known, health });
           // It serves all the same, unless its target groups are gone.
@@ -169,7 +174,7 @@ export class AwsProvider implements CloudProvider {
       const desired = survey && recognise(survey, account, prepared);
       if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint });
     }
-    return this.#inTurn(account.name, key, async () => {
+    return this.#turns.take(account.name, key, async () => {
       const believed = known?.due === 'whole' ? undefined : known?.belief;
       const result = await pass(fenced(open.api, beforeWrite), account, prepared, believed);
       this.#known.delete(key);
@@ -186,11 +191,16 @@ export class AwsProvider implements CloudProvider {
     });
   }
 
-  async remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
+  remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
+    return this.#turns.asked(key, () => this.#remove(key, beforeWrite));
+  }
+
+  async #remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
     this.#cancel(key);
     this.#known.delete(key);
     const service = this.#options.sources.service(key);
     if (service) this.#placement.recall(service);
+    else this.#placement.forget(key);
     if (this.#placement.of(key).length === 0) return;
     await this.#opened.promise;
     await this.#removeFrom(key, this.#placement.of(key), beforeWrite);
@@ -212,28 +222,6 @@ export class AwsProvider implements CloudProvider {
     for (const key of this.#timers.keys()) this.#cancel(key);
     for (const watch of this.#watches.values()) watch.close();
     this.#watches.clear();
-  }
-
-  /** Some Services of an account at a time; whoever waits is told when there is room. */
-  async #inTurn<T>(account: string, key: string, work: () => Promise<T>): Promise<T | { kind: 'waiting' }> {
-    const running = this.#running.get(account) ?? 0;
-    if (running >= Math.max(1, Math.floor(MOST_PASSES / this.#accounts.size))) {
-      const waiting = this.#waiting.get(account) ?? new Set();
-      this.#waiting.set(account, waiting.add(key));
-      return { kind: 'waiting' };
-    }
-    this.#running.set(account, running + 1);
-    try {
-      return await work();
-    } finally {
-      this.#running.set(account, (this.#running.get(account) ?? 1) - 1);
-      const waiting = this.#waiting.get(account) ?? new Set<string>();
-      const [next] = waiting;
-      if (next !== undefined) {
-        waiting.delete(next);
-        this.#tell(next);
-      }
-    }
   }
 
   #knownFor(key: string, account: string, { uid, cluster }: Owner): Known | undefined {
@@ -338,13 +326,14 @@ export class AwsProvider implements CloudProvider {
   }
 
   #watch(name: string, open: OpenAccount): void {
-    const { clock, random, driftCheck, orphanGrace, onLook, sources } = this.#options;
+    const { clock, random, driftCheck, orphanGrace, log, onLook, sources } = this.#options;
     const watch = new AccountWatch({
       open,
       clock,
       random,
       driftCheck,
       orphanGrace,
+      log,
       clusterUid: () => sources.clusterUid(),
       known: () => [...this.#known].filter(([, { account }]) => account === name),
       isServed: ({ key, uid }) => this.#placement.of(key).some((each) => each.uid === uid),

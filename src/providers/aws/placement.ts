@@ -14,6 +14,9 @@ export class Placement {
   /** The account of now first, then those that the Service moves away from. */
   readonly #places = new Map<string, readonly Place[]>();
 
+  /** UIDs of Services of which nothing is left, whatever their annotation still says, by key. */
+  readonly #emptied = new Map<string, string>();
+
   keys(): IterableIterator<string> {
     return this.#places.keys();
   }
@@ -25,6 +28,7 @@ export class Placement {
   /** Something may be made for the Service in the account. */
   put(service: ServiceObject, account: string): void {
     const placed = placeOf(service, account);
+    this.#emptied.delete(keyOf(service));
     this.#set(service, [placed, ...this.#known(service).filter((each) => !isSame(each, placed))]);
   }
 
@@ -38,7 +42,15 @@ export class Placement {
   remove(key: string, place: Place): void {
     const left = this.of(key).filter((each) => !isSame(each, place));
     if (left.length > 0) this.#places.set(key, left);
-    else this.#places.delete(key);
+    else {
+      this.#places.delete(key);
+      this.#emptied.set(key, place.uid);
+    }
+  }
+
+  /** The Service is no more. */
+  forget(key: string): void {
+    this.#emptied.delete(key);
   }
 
   /** A Service that was not seen before is where its annotation says; one that was, where we know it to be. */
@@ -47,6 +59,7 @@ export class Placement {
     const known = this.#places.get(key);
     const { uid = '', annotations } = service.metadata;
     if (known?.some((each) => each.uid === uid)) return known;
+    if (this.#emptied.get(key) === uid) return known ?? [];
     const written = (annotations?.[PLACES_ANNOTATION] ?? '').split(',').filter((name) => name !== '');
     return [...written.map((account) => placeOf(service, account)), ...(known ?? [])];
   }

@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
 import type { ServiceObject } from '../../../src/kube/objects.ts';
+import { createLogger } from '../../../src/observe/logger.ts';
+
 import { AccountHealth } from '../../../src/providers/aws/account-health.ts';
 import type { AwsApi } from '../../../src/providers/aws/aws-api.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
@@ -33,11 +35,16 @@ function start(): AwsProvider {
     random: () => 0,
     driftCheck: 45_000,
     orphanGrace: 600_000,
+    log: createLogger({ component: 'test', level: 'silent' }),
     onLook: () => {
       looks++;
     },
     sources: {
-      service: (): ServiceObject | undefined => (gone ? undefined : inputs().service),
+      service: (key): ServiceObject | undefined => {
+        const name = key.split('/')[1] ?? '';
+        const meta = name === 'web' ? {} : { meta: { name, uid: name } };
+        return gone ? undefined : world.inputs({ ...wishes, ...meta }).service;
+      },
       candidates: () => (gone ? [] : ['default/web']),
       clusterUid: () => clusterUid,
       nodes: () => inputs().nodes,
@@ -289,6 +296,28 @@ describe('the AWS provider', () => {
     ]);
   });
 
+  it('forgets nobody who waits, however often they come meanwhile', async () => {
+    const second = open({ name: 'second', isDefault: false });
+    const accounts = Array.from({ length: 12 }, (_, i) => [`a${i}`, second] as const);
+    provider.setAccounts(new Map([['main', open()], ...accounts]));
+    const keys = Array.from({ length: 30 }, (_, i) => `default/s${i}`);
+    const due = new Set(keys);
+    provider.subscribe((key) => due.add(key));
+    const done = new Set<string>();
+    const run = async (key: string) => {
+      due.delete(key);
+      if ((await provider.ensure({ key }, ALONE)).kind === 'done') done.add(key);
+    };
+    while (due.size > 0) {
+      const batch = [...due].filter((key) => key !== 'default/web').slice(0, 8);
+      due.delete('default/web');
+      // As a change of its own brings one that is through already.
+      await Promise.all([...batch, ...[...done].slice(-3)].map(run));
+    }
+    expect([...done].sort()).toEqual(keys.toSorted());
+    expect(world.cloud.loadBalancers.size).toBe(30);
+  });
+
   it('says by name what cannot be changed, and keeps serving', async () => {
     await provider.ensure(KEY, ALONE);
     wishes = { annotations: { name: 'edge' } };
@@ -317,6 +346,17 @@ describe('the AWS provider', () => {
     provider = start();
     await provider.remove('default/web', ALONE);
     expect(world.cloud.loadBalancers.size).toBe(0);
+  });
+
+  it('removes at four reads, and not again while the Service still says where it was', async () => {
+    await settled();
+    wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
+    await provider.remove('default/web', ALONE);
+    expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 3 });
+    await provider.remove('default/web', ALONE);
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
+    expect(world.cloud.loadBalancers.size).toBe(1);
   });
 
   it('does not forget what AWS has not let go of yet', async () => {
