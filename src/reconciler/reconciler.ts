@@ -104,8 +104,10 @@ export class Reconciler {
   /** Who has an address is known before anybody gets one: a Service that may stay wins over one that moves. */
   async #keepAll(): Promise<void> {
     const { provider, cloud, onAllocation } = this.#options;
-    const pooled = this.#concerned().filter((service) => !cloud || !isCloudService(service, cloud));
-    for (const request of firstClaims(pooled, (service) => this.#read(service))) await provider.keep(request);
+    // A Service that has gone over to a cloud has its address for as long as its status shows it.
+    const read = (service: ServiceObject) =>
+      cloud && isCloudService(service, cloud) ? this.#read(service, cloud.classes) : this.#read(service);
+    for (const request of firstClaims(this.#concerned(), read)) await provider.keep(request);
     onAllocation();
   }
 

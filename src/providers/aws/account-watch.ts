@@ -45,9 +45,11 @@ export class AccountWatch {
   start(): void {
     const { clock, random, driftCheck } = this.#options;
     this.#timer = clock.setTimer(driftCheck * (1 + random() / 4), () => {
-      void this.#check().finally(() => {
-        if (!this.#closed) this.start();
-      });
+      void this.#check()
+        .catch((error) => this.#told(error))
+        .finally(() => {
+          if (!this.#closed) this.start();
+        });
     });
   }
 
@@ -70,11 +72,18 @@ export class AccountWatch {
   #look(): Promise<Survey | undefined> {
     const { open, clock } = this.#options;
     const at = clock.now();
-    const survey = guarded(open.api, (api) => this.#surveyor.look(api, open.account, at)).then((result) =>
-      'kind' in result ? undefined : result,
+    const survey = guarded(open.api, (api) => this.#surveyor.look(api, open.account, at)).then(
+      (result) => ('kind' in result ? undefined : result),
+      (error) => this.#told(error),
     );
     this.#last = { at, survey };
     return survey;
+  }
+
+  /** What kept a call from AWS at all, such as a Redis that is away: the next look may do better. */
+  #told(error: Error): undefined {
+    const { open, log } = this.#options;
+    log.warn({ account: open.account.name, error: error.message }, 'could not look at a cloud account');
   }
 
   async #check(): Promise<void> {

@@ -16,7 +16,8 @@ function settle(aws: NaiveAws, wanted: DesiredState): Step[] {
   const done: Step[] = [];
   for (let round = 0; round < 5; round++) {
     const steps = stepsOf(wanted, aws);
-    if (steps.length === 0) return done;
+    const isActive = aws.loadBalancers.every(({ state }) => state === 'active');
+    if (steps.length === 0 && isActive) return done;
     for (const step of steps) aws.apply(step);
     done.push(...steps);
     aws.activate();
