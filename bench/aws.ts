@@ -39,8 +39,8 @@ const BUCKETS = {
 /** The account's defaults, as much faster. */
 const LIMITS = {
   read: { burst: 30, perSecond: 8 * SPEED },
-  write: { burst: 20, perSecond: 3 * SPEED },
-  register: { burst: 20, perSecond: 4 * SPEED },
+  write: { burst: 15, perSecond: 3 * SPEED },
+  register: { burst: 15, perSecond: 4 * SPEED },
 };
 const FREELY = { perSecond: 1000, burst: 1000 };
 /** Milliseconds without a call after which a change counts as done. */

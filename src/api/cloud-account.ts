@@ -50,11 +50,12 @@ export interface RateLimits {
   readonly register: RateLimit;
 }
 
-// AWS refills non-mutating buckets with 10/s up to 40: half of that is left to others in the account.
+// AWS refills its buckets with 10/s up to 40 for reads, 3/s and 4/s up to 20 for writes and registrations. What a call
+// takes on its way must not make two bursts of one: a quarter of each is left.
 const DEFAULT_LIMITS: RateLimits = {
   read: { perSecond: 8, burst: 30 },
-  write: { perSecond: 3, burst: 20 },
-  register: { perSecond: 4, burst: 20 },
+  write: { perSecond: 3, burst: 15 },
+  register: { perSecond: 4, burst: 15 },
 };
 
 export const ACCOUNT_FIELDS = ['provider', 'clusterName', 'default', 'aws'] as const;

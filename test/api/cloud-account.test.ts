@@ -33,8 +33,8 @@ describe('a CloudAccount', () => {
           securityGroupPolicy: 'Managed',
           rateLimits: {
             read: { perSecond: 8, burst: 30 },
-            write: { perSecond: 3, burst: 20 },
-            register: { perSecond: 4, burst: 20 },
+            write: { perSecond: 3, burst: 15 },
+            register: { perSecond: 4, burst: 15 },
           },
         },
       },
