@@ -87,7 +87,7 @@ export async function runTerm(
   ];
   await Promise.race([stop, Promise.all(whole)]);
   if (signal.aborted) return membership;
-  const opened = await openQueue(options, { share: 'pools', namespaces: namespaces.store, log, signal });
+  const opened = await openQueue(options, { share: 'leader', namespaces: namespaces.store, log, signal });
   if (!opened) return membership;
   const { queue, buckets, close } = opened;
   const reconciler = new Reconciler({

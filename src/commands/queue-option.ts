@@ -47,8 +47,8 @@ export interface OpenedQueue {
 }
 
 export interface QueuePlace {
-  /** Addresses from pools are the leader's work, clouds everybody's: nobody takes from the other's queue. */
-  readonly share: 'pools' | 'clouds';
+  /** The work of the leader alone, and that of every controller: nobody takes from the other's queue. */
+  readonly share: 'leader' | 'clouds';
   readonly namespaces: Store<NamespaceObject>;
   readonly log: Logger;
   readonly signal: AbortSignal;
