@@ -20,6 +20,8 @@ const embedded = {
   test: {
     ...shared,
     name: 'embedded',
+    // They mostly wait for each other's processes, timers and packets.
+    maxWorkers: 2,
     include: ['test/**/*.test.ts'],
     exclude: [CLUSTER, ...(hasRedis() ? [] : REDIS_TESTS)],
   },

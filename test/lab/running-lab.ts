@@ -20,7 +20,7 @@ import { addressesOf, Cluster as Objects } from '../commands/cluster.ts';
 import { IS_REAL } from './apiserver/running-server.ts';
 
 /** The lab runs once on each API server (the tests' project "real"), one after the other. */
-const FOLDER = `/run/fairlead-test${IS_REAL ? '-real' : ''}`;
+export const FOLDER = `/run/fairlead-test${IS_REAL ? '-real' : ''}`;
 /** Milliseconds; only a test that fails waits so long. */
 export const DEADLINE = 15_000;
 const POLL = 20;

@@ -11,7 +11,7 @@ import type { AnnouncementObject } from '../../src/status/announcement.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
 import { Questions, scheduleOf, suffer } from './fault-schedules.ts';
-import { http, RunningLab, startTraffic, until } from './running-lab.ts';
+import { FOLDER, http, RunningLab, startTraffic, until } from './running-lab.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 
@@ -590,7 +590,7 @@ describe('under random faults', () => {
 describe('a node that has no interface to announce on any more', { timeout: 60_000 }, () => {
   it('gives its addresses to others, though it is heard, and may have some again afterwards', async () => {
     const owner = await lab.ownerOf(web[0]);
-    const file = '/run/fairlead-test/excluded';
+    const file = `${FOLDER}/excluded`;
     writeFileSync(file, '');
     await lab.cluster.agents.get(owner.name)?.stop();
     await lab.cluster.startAgent(owner, ['--exclude-interfaces-file', file]);
