@@ -539,7 +539,7 @@ describe('a controller before there is everything that it needs', () => {
       await early.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)'),
     ).toMatchObject({
       resource: expect.stringMatching(
-        /^(ipaddresspools|addressreservations|l2advertisements)\.fairlead\.dev$/,
+        /^(ipaddresspools|addressreservations|l2advertisements|announcements|cloudaccounts)\.fairlead\.dev$/,
       ),
     });
     await view.installCrd('ipaddresspools');
