@@ -81,13 +81,19 @@ async function remove(
 ): Promise<void> {
   const inside = namespace === undefined ? '' : `/namespaces/${namespace}`;
   const path = `${collection.replace(/\/(?=[^/]+$)/, `${inside}/`)}/${name}`;
+  const isGone = async () => (await raw.get(path)).status === 404;
+  if (collection === DEFINITIONS) {
+    // Once: what finishes a definition's end in the API server would meet each further deletion as a conflict.
+    await raw.delete(path, { gracePeriodSeconds: 0 });
+    while (!(await isGone()));
+    return;
+  }
   // Again where the API server itself wrote to it meanwhile, which is a conflict.
   do {
-    if (finalizers.length > 0 && collection !== DEFINITIONS)
-      await raw.patch(path, MERGE, { metadata: { finalizers: null } });
+    if (finalizers.length > 0) await raw.patch(path, MERGE, { metadata: { finalizers: null } });
     await raw.delete(path, { gracePeriodSeconds: 0 });
     // Its content went before it; who would say so, the namespace controller, is not here.
     if (collection === NAMESPACES)
       await raw.put(`${path}/finalize`, { metadata: { name }, spec: { finalizers: [] } });
-  } while ((await raw.get(path)).status !== 404);
+  } while (!(await isGone()));
 }

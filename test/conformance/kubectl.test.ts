@@ -45,6 +45,9 @@ beforeEach(async () => {
 
 afterEach(() => running.close());
 
+/** Milliseconds: the API server looks every five seconds whether all objects of a definition that goes are gone. */
+const DEADLINE = 60_000;
+
 interface Outcome {
   readonly code: number | string | null | undefined;
   readonly stdout: string;
@@ -53,7 +56,7 @@ interface Outcome {
 
 function run(command: string, args: readonly string[], env: object): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, timeout: 15_000 };
+    const options = { env: { ...process.env, ...env }, timeout: DEADLINE };
     execFile(command, args, options, (error: ExecFileException | null, stdout, stderr) =>
       resolve({ code: error ? error.code : 0, stdout, stderr }),
     );
@@ -265,7 +268,9 @@ describe('kubectl patch, label and create', () => {
 });
 
 describe('kubectl delete', () => {
-  it('waits for the end of a Service and of a definition with all that is in it', async () => {
+  it('waits for the end of a Service and of a definition with all that is in it', {
+    timeout: 2 * DEADLINE,
+  }, async () => {
     await kubectl('apply', '-f', CRD_FOLDER);
     await kubectl('apply', '-f', manifest('pool.yaml', POOL));
     await kubectl('apply', '-f', manifest('service.yaml', SERVICE));
