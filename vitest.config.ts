@@ -37,6 +37,8 @@ const real = {
     env: { FAIRLEAD_TEST_API_SERVER: 'real' },
     isolate: false,
     fileParallelism: false,
+    // Its controllers look every few seconds whether something is done.
+    testTimeout: 60_000,
     hookTimeout: 120_000,
     sequence: { groupOrder: 1 },
   },

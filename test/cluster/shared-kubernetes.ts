@@ -83,9 +83,12 @@ async function remove(
   const path = `${collection.replace(/\/(?=[^/]+$)/, `${inside}/`)}/${name}`;
   const isGone = async () => (await raw.get(path)).status === 404;
   if (collection === DEFINITIONS) {
-    // Once: what finishes a definition's end in the API server would meet each further deletion as a conflict.
-    await raw.delete(path, { gracePeriodSeconds: 0 });
-    while (!(await isGone()));
+    // Until it is accepted, for its status may change meanwhile; no more, for what finishes a definition's end in the
+    // API server would meet each further deletion as a conflict.
+    let isAccepted = false;
+    while (!(await isGone())) {
+      if (!isAccepted) isAccepted = (await raw.delete(path, { gracePeriodSeconds: 0 })).status < 300;
+    }
     return;
   }
   // Again where the API server itself wrote to it meanwhile, which is a conflict.
