@@ -183,7 +183,8 @@ export async function failover(stage: Stage, { addresses }: Shown, owner: LabNod
   if (claimants.size !== 1) throw new Error(`${claimants.size} nodes said that ${address} is theirs`);
   const ownerMac = macOf(owner);
   reporter.progress('waiting for the agents to agree, by leases, who announces');
-  await within(3 * LIMIT, 'a majority of the voters at each agent', untilLeased(cluster));
+  const agreed = Promise.all(cluster.plan.nodes.map((node) => cluster.takesPart(node)));
+  await within(3 * LIMIT, 'a majority of the voters at each agent', agreed);
   cutOff(owner);
   const cut = performance.now();
   reporter.progress(`cut ${owner.name} off the LAN; waiting for another node to take over`);
@@ -221,20 +222,6 @@ export async function release(stage: Stage, { addresses }: Shown): Promise<void>
     observed: { address: addresses[0] },
     milliseconds: performance.now() - began,
   });
-}
-
-/** Resolves when each agent hears a majority of the voters: a moment after they have found each other. */
-async function untilLeased(cluster: Cluster): Promise<void> {
-  const metrics: Target = { ...http('127.0.0.1', 10_249), path: '/metrics' };
-  const settles = async ({ name }: LabNode) => {
-    const agent = await cluster.requesterIn(name);
-    for (;;) {
-      const reply = await agent.ask(metrics);
-      if (reply.kind === 'answered' && reply.text.includes('\nfairlead_membership_quorum 1\n')) return;
-      await wait(POLL);
-    }
-  };
-  await Promise.all(cluster.plan.nodes.map(settles));
 }
 
 function isValid(pool: KubeObject): boolean {
