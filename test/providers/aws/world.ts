@@ -172,11 +172,12 @@ export class World {
         }),
       ),
       listeners: [...listeners.values()]
-        .map(({ port, protocol, certificate, extraCertificates, targetGroup, tags }) => ({
+        .map(({ port, protocol, certificate, extraCertificates, attributes, targetGroup, tags }) => ({
           port,
           protocol,
           certificate,
           extraCertificates,
+          attributes,
           to: resource(targetGroup),
           tags,
         }))
