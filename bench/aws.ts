@@ -244,7 +244,7 @@ class Bench {
     for (let i = 0; i < count; i++) {
       const name = `${prefix}-${i}`;
       const id = `i-${Buffer.from(name).toString('hex').padStart(17, '0').slice(-17)}`;
-      this.emulator.cloud.instances.add(id);
+      this.emulator.cloud.addInstance(id);
       const node: NodeObject = {
         apiVersion: 'v1',
         kind: 'Node',

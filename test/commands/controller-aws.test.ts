@@ -28,7 +28,7 @@ beforeAll(async () => {
   for (const name of ['a', 'b']) await createNode(name, `aws:///eu-central-1a/i-0000000${name}`);
   await createNode('foreign', 'kind://docker/kind/worker');
   emulator = await AwsEmulator.start();
-  for (const each of ['a', 'b', 'c']) emulator.cloud.instances.add(`i-0000000${each}`);
+  for (const each of ['a', 'b', 'c']) emulator.cloud.addInstance(`i-0000000${each}`);
   await createSecret('aws', 'test');
   await createAccount('main', { default: true });
   controller = start();

@@ -44,7 +44,7 @@ export class World {
   private constructor(emulator: AwsEmulator, connection: AwsConnection) {
     this.emulator = emulator;
     this.#connection = connection;
-    for (const each of ['a', 'b', 'c']) emulator.cloud.instances.add(instance(each));
+    for (const each of ['a', 'b', 'c']) emulator.cloud.addInstance(instance(each));
     emulator.cloud.certificates.add(CERTIFICATE).add(`${CERTIFICATE}2`);
   }
 
