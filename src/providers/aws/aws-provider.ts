@@ -152,8 +152,9 @@ export class AwsProvider implements CloudProvider {
       clusterUid: sources.clusterUid(),
     });
     if (prepared.kind === 'refused') return this.#conclude(service, account.name, prepared);
-    const { fingerprint, owner } = prepared;
+    const { fingerprint, owner, asked } = prepared;
     const known = this.#knownFor(key, account.name, owner);
+    if (known && known.asked !== asked) known.due = 'whole';
     const isAlone = this.#placement.of(key).length === 1;
     if (known?.fingerprint === fingerprint && known.due !== 'whole' && isAlone) {
       const { due, belief, desired } = known;
@@ -172,7 +173,7 @@ export class AwsProvider implements CloudProvider {
     if (!known && isAlone && service.metadata.annotations?.[APPLIED_ANNOTATION] === fingerprint) {
       const survey = await this.#watches.get(account.name)?.recent();
       const desired = survey && recognise(survey, account, prepared);
-      if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint });
+      if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint, asked });
     }
     return this.#turns.take(account.name, key, async () => {
       const believed = known?.due === 'whole' ? undefined : known?.belief;
@@ -186,6 +187,7 @@ export class AwsProvider implements CloudProvider {
         ...whole,
         account: account.name,
         fingerprint,
+        asked,
         ...(health ? { health } : {}),
       });
     });
@@ -340,6 +342,13 @@ export class AwsProvider implements CloudProvider {
       onSuspect: (key) => {
         this.#expect(key, 'whole');
         this.#tell(key);
+      },
+      onVerified: (key, { health: before }, health) => {
+        const service = sources.service(key);
+        const found = this.#known.get(key);
+        if (!service || !found) return;
+        this.#remember(service, { ...found, health });
+        if (before?.status !== health.status || before.message !== health.message) this.#tell(key);
       },
       onLook,
     });

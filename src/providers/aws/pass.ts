@@ -1,6 +1,7 @@
 // One pass over a Service: read what is there, plan, do the steps. Ends with a value for everything that a user or
 // AWS can cause.
 import { createHash } from 'node:crypto';
+import { AwsAnnotations, CHECK_ANNOTATION } from '../../api/aws-annotations.ts';
 import { type AwsRequest, readAwsService } from '../../api/aws-request.ts';
 import { type CloudAccount, SCHEMES, type Scheme } from '../../api/cloud-account.ts';
 import { describe } from '../../api/problem.ts';
@@ -38,6 +39,8 @@ export interface Prepared {
   readonly published: readonly string[];
   /** A hash of all that decides on what should be there. */
   readonly fingerprint: string;
+  /** Another value than before asks for a look at all that is there. */
+  readonly asked: string;
 }
 
 export interface Done {
@@ -93,7 +96,16 @@ export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refus
     ]),
   );
   const { region, vpcId, scheme } = aws;
-  const decisive = JSON.stringify([owner, request, [...targets], region, vpcId, scheme]);
+  const asked = new AwsAnnotations(inputs.service).own(CHECK_ANNOTATION)?.value ?? '';
+  const decisive = JSON.stringify([
+    owner,
+    request,
+    [...targets],
+    region,
+    vpcId,
+    scheme,
+    ...(asked === '' ? [] : [asked]),
+  ]);
   return {
     kind: 'prepared',
     owner,
@@ -101,6 +113,7 @@ export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refus
     targets,
     published: (inputs.service.status?.loadBalancer?.ingress ?? []).flatMap(({ hostname = [] }) => hostname),
     fingerprint: createHash('sha256').update(decisive).digest('hex').slice(0, 16),
+    asked,
   };
 }
 

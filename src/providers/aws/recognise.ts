@@ -4,7 +4,7 @@ import { type DesiredState, desiredState } from './model.ts';
 import { loadBalancerOf } from './observe.ts';
 import { UID_TAG } from './ownership.ts';
 import { type Prepared, schemeOf } from './pass.ts';
-import { intactIn, type Survey } from './survey.ts';
+import { intactIn, type Survey, stateIn } from './survey.ts';
 
 /** Undefined: it has to be read whole. */
 export function recognise(
@@ -26,6 +26,6 @@ export function recognise(
     givenGroups: current.groups,
     targets,
   });
-  const hostname = intactIn(survey, desired);
+  const hostname = intactIn(stateIn(survey, desired), desired);
   return hostname === undefined ? undefined : { desired, hostname };
 }

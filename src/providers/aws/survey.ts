@@ -136,9 +136,8 @@ function isFor({ tags }: { readonly tags: Tags }, resource: string): boolean {
   return tags[RESOURCE_TAG] === resource;
 }
 
-/** The host name under which all is as desired, as far as the survey shows; undefined: something is not. */
-export function intactIn(survey: Survey, desired: DesiredState): string | undefined {
-  const state = stateIn(survey, desired);
+/** The host name under which all is as desired, as far as `state` shows; undefined: something is not. */
+export function intactIn(state: ObservedState, desired: DesiredState): string | undefined {
   const [balancer, ...more] = state.loadBalancers;
   if (!balancer?.state.startsWith('active') || more.length > 0) return undefined;
   const found = plan(desired, state, [balancer.hostname]);

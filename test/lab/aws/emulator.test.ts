@@ -350,7 +350,7 @@ describe('targets', () => {
     const register = (...ids: string[]) =>
       balancing.send(new elb.RegisterTargetsCommand({ TargetGroupArn, Targets: ids.map((Id) => ({ Id })) }));
     await expect(register('i-1')).rejects.toBeInstanceOf(elb.InvalidTargetException);
-    emulator.cloud.instances.add('i-1').add('i-2');
+    for (const id of ['i-1', 'i-2']) emulator.cloud.addInstance(id);
     emulator.cloud.behaviour.quotas.targetsPerGroup = 1;
     await expect(register('i-1', 'i-2')).rejects.toBeInstanceOf(elb.TooManyTargetsException);
     await register('i-1');

@@ -80,6 +80,36 @@ async function nextLook(): Promise<void> {
   await vi.waitFor(() => expect(looks).toBeGreaterThan(before));
 }
 
+/** A second, and all the calls that it brought. */
+async function step(): Promise<void> {
+  await clock.advance(1000);
+  for (let seen = -1; seen !== world.emulator.calls.length; ) {
+    seen = world.emulator.calls.length;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function theBalancer() {
+  return only(world.cloud.loadBalancers);
+}
+
+function theListener() {
+  return only(world.cloud.listeners);
+}
+
+function theGroup() {
+  return only(world.cloud.targetGroups);
+}
+
+function only<T>(all: ReadonlyMap<string, T>): T {
+  const [one] = all.values();
+  return one ?? expect.fail('there is none');
+}
+
+function set(attributes: Record<string, string>, key: string, value: string): void {
+  attributes[key] = value;
+}
+
 beforeEach(async () => {
   clock = new VirtualClock();
   world = await World.open(clock);
@@ -128,17 +158,75 @@ describe('the AWS provider', () => {
     }
   });
 
-  it('reads every Service whole now and then, for what lists do not tell', async () => {
+  it.each<[string, () => void]>([
+    ['targets', () => theGroup().targets.clear()],
+    ['an attribute of the target group', () => set(theGroup().attributes, 'stickiness.enabled', 'true')],
+    [
+      'an attribute of the load balancer',
+      () => set(theBalancer().attributes, 'zonal_shift.config.enabled', 'true'),
+    ],
+    ['an attribute of the listener', () => set(theListener().attributes, 'tcp.idle_timeout.seconds', '60')],
+    [
+      'a listener more',
+      () => {
+        const arn = `${theListener().arn}0`;
+        world.cloud.listeners.set(arn, { ...theListener(), arn, port: 81 });
+      },
+    ],
+  ])('finds within two looks what lists do not tell: %s', async (_, spoil) => {
     await settled();
-    const [group] = world.cloud.targetGroups.values();
-    group?.targets.clear();
-    for (let minutes = 0; minutes < 16 && told.length === 0; minutes++) {
-      await clock.advance(60_000);
-      await vi.waitFor(() => expect(world.emulator.calls.length).toBeGreaterThan(0));
-      await looked();
+    const before = JSON.stringify(world.essence());
+    spoil();
+    expect(JSON.stringify(world.essence())).not.toBe(before);
+    await nextLook();
+    await clock.advance(45_000);
+    await vi.waitFor(() => expect(told).toEqual(['default/web']));
+    await settled();
+    expect(JSON.stringify(world.essence())).toBe(before);
+  });
+
+  it('tells within two looks that targets fail their checks, and writes nothing', async () => {
+    await settled();
+    world.cloud.behaviour.isHealthy = () => false;
+    await nextLook();
+    await clock.advance(45_000);
+    await vi.waitFor(() => expect(told).toEqual(['default/web']));
+    world.takeCalls();
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ findings: [{ status: 'False' }] });
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+  });
+
+  it('verifies as many Services as a quarter of the reads lets it, and all of them in turn', async () => {
+    const names = Array.from({ length: 30 }, (_, i) => `s${i}`);
+    const { account } = open();
+    const rateLimits = { ...account.aws.rateLimits, read: { perSecond: 4, burst: 1000 } };
+    provider.setAccounts(new Map([['main', open({ aws: { ...account.aws, rateLimits } })]]));
+    for (const name of names) await provider.ensure({ key: `default/${name}` }, ALONE);
+    await clock.advance(20_000);
+    for (const name of names) await provider.ensure({ key: `default/${name}` }, ALONE);
+    const verified: number[] = [];
+    for (let look = 0; look < 5; look++) {
+      world.takeCalls();
+      const looked = looks;
+      // The verifying of the last look, and then the next look.
+      for (let seconds = 0; seconds < 50 && looks === looked; seconds++) await step();
+      verified.push(world.emulator.calls.filter(({ action }) => action === 'DescribeTargetHealth').length);
     }
+    // 45 s at one a second, and 5 for each.
+    expect(verified.slice(1)).toEqual([9, 9, 9, 9]);
+  });
+
+  it('looks at once where a Service asks for it', async () => {
     await settled();
-    expect(group?.targets.size).toBe(2);
+    theGroup().targets.clear();
+    await provider.ensure(KEY, ALONE);
+    expect(theGroup().targets.size).toBe(0);
+    wishes = { annotations: { 'fairlead.dev/check-load-balancer': '1' } };
+    await provider.ensure(KEY, ALONE);
+    expect(theGroup().targets.size).toBe(2);
+    world.takeCalls();
+    await provider.ensure(KEY, ALONE);
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
   });
 
   it('asks AWS nothing where nothing changed, and writes a new node without a read', async () => {

@@ -44,7 +44,7 @@ export class World {
   private constructor(emulator: AwsEmulator, connection: AwsConnection) {
     this.emulator = emulator;
     this.#connection = connection;
-    for (const each of ['a', 'b', 'c']) emulator.cloud.instances.add(instance(each));
+    for (const each of ['a', 'b', 'c']) emulator.cloud.addInstance(instance(each));
     emulator.cloud.certificates.add(CERTIFICATE).add(`${CERTIFICATE}2`);
   }
 
@@ -172,11 +172,12 @@ export class World {
         }),
       ),
       listeners: [...listeners.values()]
-        .map(({ port, protocol, certificate, extraCertificates, targetGroup, tags }) => ({
+        .map(({ port, protocol, certificate, extraCertificates, attributes, targetGroup, tags }) => ({
           port,
           protocol,
           certificate,
           extraCertificates,
+          attributes,
           to: resource(targetGroup),
           tags,
         }))
