@@ -42,6 +42,8 @@ const LIMITS = {
   write: { burst: 15, perSecond: 3 * SPEED },
   register: { burst: 15, perSecond: 4 * SPEED },
 };
+/** The security group of all nodes. */
+const NODE_GROUP = 'sg-00000000000000aa';
 const LISTS = new Set([
   'DescribeLoadBalancers',
   'DescribeTargetGroups',
@@ -216,6 +218,14 @@ class Bench {
     const store = bench.#services;
     const options = { api, resource: SERVICES, store, clock: systemClock, random: Math.random, log, metrics };
     void new Reflector(options).run(bench.#stop.signal);
+    const { cloud } = bench.emulator;
+    cloud.securityGroups.set(NODE_GROUP, {
+      id: NODE_GROUP,
+      name: 'nodes',
+      vpc: cloud.vpc,
+      rules: [],
+      tags: {},
+    });
     await bench.addNodes('first', 2);
     await bench.account('free', { rateLimits: { read: FREELY, write: FREELY, register: FREELY } });
     return bench;
@@ -244,7 +254,7 @@ class Bench {
     for (let i = 0; i < count; i++) {
       const name = `${prefix}-${i}`;
       const id = `i-${Buffer.from(name).toString('hex').padStart(17, '0').slice(-17)}`;
-      this.emulator.cloud.addInstance(id);
+      this.emulator.cloud.addInstance(id, { groups: [NODE_GROUP] });
       const node: NodeObject = {
         apiVersion: 'v1',
         kind: 'Node',

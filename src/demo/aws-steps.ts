@@ -199,12 +199,15 @@ export async function releaseCloud(stage: AwsStage): Promise<void> {
     while (cluster.standIns.services.get(SERVICE_KEY)) await wait(POLL);
   };
   await within(LIMIT, 'the end of the Service', gone());
-  const { loadBalancers, listeners, targetGroups, securityGroups } = await stage.aws.do('look');
+  const { loadBalancers, listeners, targetGroups, securityGroups, nodeRules } = await stage.aws.do('look');
   const left = [...loadBalancers, ...listeners, ...targetGroups, ...securityGroups];
-  if (left.length > 0) throw new Error(`the Service is gone, and AWS still has ${left.join(', ')}`);
+  if (left.length + nodeRules > 0)
+    throw new Error(
+      `the Service is gone, and AWS still has ${left.join(', ')} and ${nodeRules} rules of the nodes`,
+    );
   reporter.step({
     name: 'released',
-    what: 'the Service is deleted: no load balancer, listener, target group or security group is left in AWS',
+    what: 'the Service is deleted: no load balancer, listener, target group, security group or rule is left in AWS',
     observed: { left },
     milliseconds: performance.now() - began,
   });

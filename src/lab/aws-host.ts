@@ -22,7 +22,10 @@ export interface AwsLook {
   readonly loadBalancers: readonly string[];
   readonly listeners: readonly number[];
   readonly targetGroups: readonly string[];
+  /** Without that of the nodes. */
   readonly securityGroups: readonly string[];
+  /** What the nodes let in. */
+  readonly nodeRules: number;
   /** Registered ones; `null`: not checked often enough to say. */
   readonly targets: readonly { readonly id: string; readonly healthy: boolean | null }[];
   /** What checks found out, in order, since the start. */

@@ -50,6 +50,10 @@ export interface CloudSubnet {
 export interface CloudInstance {
   /** Of its primary interface. */
   readonly address: string;
+  /** Those of its pods. */
+  readonly podAddresses: readonly string[];
+  /** The security groups of its primary interface. */
+  groups: string[];
 }
 
 export interface CloudMapping {
@@ -118,7 +122,9 @@ export interface CloudRule {
   readonly protocol: string;
   readonly from: number;
   readonly to: number;
+  /** A range, a prefix list, or the id of a group. */
   readonly source: string;
+  readonly description?: string | undefined;
 }
 
 export interface CloudSecurityGroup {
@@ -197,9 +203,13 @@ export class Cloud {
 
   addInstance(
     id: string,
-    { address = `10.0.1.${this.instances.size + 1}` }: Partial<CloudInstance> = {},
+    {
+      address = `10.0.1.${this.instances.size + 1}`,
+      podAddresses = [],
+      groups = [],
+    }: Partial<CloudInstance> = {},
   ): void {
-    this.instances.set(id, { address });
+    this.instances.set(id, { address, podAddresses, groups });
   }
 
   listenersOf(loadBalancer: string): CloudListener[] {

@@ -17,9 +17,12 @@ const [host = '', port = '', ...instances] = process.argv.slice(2);
 const emulator = await AwsEmulator.start({ host, port: Number(port) });
 const { cloud } = emulator;
 Object.assign(cloud.behaviour, { provisioning: PROVISIONING, release: RELEASE });
+/** The security group of all nodes; no Service's, and not looked at. */
+const NODES = 'sg-0a1b2c3d';
+cloud.securityGroups.set(NODES, { id: NODES, name: 'nodes', vpc: cloud.vpc, rules: [], tags: {} });
 for (const each of instances) {
   const [id = '', address = ''] = each.split('=');
-  cloud.addInstance(id, { address });
+  cloud.addInstance(id, { address, groups: [NODES] });
 }
 const stop = new AbortController();
 const checks = new HealthChecks(cloud, SPEED);
@@ -43,7 +46,8 @@ function look(): AwsLook {
     loadBalancers: [...loadBalancers.values()].map(({ name }) => name),
     listeners: [...listeners.values()].map(({ port: number }) => number),
     targetGroups: [...targetGroups.values()].map(({ name }) => name),
-    securityGroups: [...securityGroups.values()].map(({ name }) => name),
+    securityGroups: [...securityGroups.values()].filter(({ id }) => id !== NODES).map(({ name }) => name),
+    nodeRules: securityGroups.get(NODES)?.rules.length ?? 0,
     targets: registered,
     changes: checks.changes,
   };

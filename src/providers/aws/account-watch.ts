@@ -2,7 +2,10 @@
 import type { Clock, Random, Timer } from '../../clock/clock.ts';
 import type { Logger } from '../../observe/logger.ts';
 import type { OpenAccount } from './aws-provider.ts';
+import { narrowingSteps } from './backend.ts';
+import { Directory, execute } from './execute.ts';
 import type { Known } from './known.ts';
+import type { NodeGroups } from './node-groups.ts';
 import { Orphans } from './orphans.ts';
 import type { Owner } from './ownership.ts';
 import { guarded, remove } from './pass.ts';
@@ -22,6 +25,9 @@ export interface AccountWatchOptions {
   readonly clusterUid: () => string;
   /** What should be intact in this account. */
   readonly known: () => readonly (readonly [key: string, known: Known])[];
+  /** All Services that this account serves. */
+  readonly served: () => readonly string[];
+  readonly nodeGroups: NodeGroups;
   readonly isServed: (owner: Owner) => boolean;
   /** Hears of a Service that has to be read whole. */
   readonly onSuspect: (key: string) => void;
@@ -108,6 +114,7 @@ export class AccountWatch {
         return isRight;
       });
       this.#verifyAll(survey, began, right);
+      await this.#narrow(survey, right);
       await this.#collect(survey);
     }
     onLook();
@@ -154,13 +161,38 @@ export class AccountWatch {
     else if (verdict.kind === 'differs' || verdict.reason === 'Settling') onSuspect(key);
   }
 
+  /** What passes only widen: rules that no Service needs any more, where it is known what all of them need. */
+  async #narrow(
+    { backend, nodeGroups }: Survey,
+    all: readonly (readonly [key: string, known: Known])[],
+  ): Promise<void> {
+    const { open, served, clusterUid, nodeGroups: remembered } = this.#options;
+    const known = new Map(all);
+    if (!backend || !served().every((key) => known.has(key))) return;
+    const backends = [...known.values()].flatMap(({ desired }) => desired.backend ?? []);
+    const steps = narrowingSteps(backend.name, backends, nodeGroups);
+    if (steps.length === 0) return;
+    const nothing = { loadBalancers: [], targetGroups: [], securityGroups: [], backend };
+    const directory = new Directory(
+      nothing,
+      nodeGroups.map(({ id }) => id),
+    );
+    const nobody = { cluster: open.account.clusterName, key: '', uid: '', clusterUid: clusterUid() };
+    remembered.forget();
+    await guarded(open.api, async (api) => {
+      for (const step of steps) await execute(api, step, directory, nobody);
+    });
+    remembered.forget();
+  }
+
   async #collect(survey: Survey): Promise<void> {
-    const { open, clock, log, isServed, clusterUid } = this.#options;
+    const { open, clock, log, isServed, served, clusterUid } = this.#options;
     const now = clock.now();
     this.#orphans.see(ownersIn(survey, open.account, clusterUid()), isServed, now);
     for (const owner of this.#orphans.due(now)) {
       if (this.#closed || isServed(owner)) continue;
-      const { kind } = await remove(open.api, open.account, owner, undefined);
+      const last = served().length === 0;
+      const { kind } = await remove(open.api, open.account, owner, { explicitName: undefined, last });
       const { key, uid } = owner;
       log.info({ account: open.account.name, service: key, uid, outcome: kind }, 'removed an orphan');
     }

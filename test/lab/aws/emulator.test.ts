@@ -431,6 +431,50 @@ describe('EC2', () => {
   });
 });
 
+describe('an interface of an instance', () => {
+  it('tells its groups, and is found by instance or address', async () => {
+    const id = await group();
+    emulator.cloud.addInstance('i-1', { address: '10.0.0.5', podAddresses: ['10.0.0.6'], groups: [id] });
+    emulator.cloud.addInstance('i-2');
+    const find = async (Name: string, value: string) => {
+      const Filters = [{ Name, Values: [value] }];
+      const { NetworkInterfaces = [] } = await compute.send(
+        new ec2.DescribeNetworkInterfacesCommand({ Filters }),
+      );
+      return NetworkInterfaces.map(({ Attachment, Groups = [] }) => [
+        Attachment?.InstanceId,
+        Groups.map(({ GroupId }) => GroupId),
+      ]);
+    };
+    expect(await find('attachment.instance-id', 'i-1')).toEqual([['i-1', [id]]]);
+    expect(await find('addresses.private-ip-address', '10.0.0.6')).toEqual([['i-1', [id]]]);
+    expect(await find('addresses.private-ip-address', '10.9.9.9')).toEqual([]);
+  });
+
+  it('lets another group in by a rule, which holds that group', async () => {
+    const [nodes, balancers] = [await group('nodes'), await group('balancers')];
+    const IpPermissions = [
+      {
+        IpProtocol: 'tcp',
+        FromPort: 1,
+        ToPort: 2,
+        UserIdGroupPairs: [{ GroupId: balancers, Description: 'why' }],
+      },
+    ];
+    await compute.send(new ec2.AuthorizeSecurityGroupIngressCommand({ GroupId: nodes, IpPermissions }));
+    const Filters = [{ Name: 'ip-permission.group-id', Values: [balancers] }];
+    const { SecurityGroups: [found, ...more] = [] } = await compute.send(
+      new ec2.DescribeSecurityGroupsCommand({ Filters }),
+    );
+    expect(more).toEqual([]);
+    expect(found).toMatchObject({ GroupId: nodes, IpPermissions });
+    const deletion = () => compute.send(new ec2.DeleteSecurityGroupCommand({ GroupId: balancers }));
+    await expect(deletion()).rejects.toMatchObject({ name: 'DependencyViolation' });
+    await compute.send(new ec2.RevokeSecurityGroupIngressCommand({ GroupId: nodes, IpPermissions }));
+    await deletion();
+  });
+});
+
 describe('every call', () => {
   it('may be throttled, denied or unsigned', async () => {
     emulator.cloud.behaviour.buckets = {

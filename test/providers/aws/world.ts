@@ -131,7 +131,7 @@ export class World {
   }
 
   remove(api = this.api, explicitName?: string): Promise<RemovalResult> {
-    return remove(api, CLOUD_ACCOUNT, this.owner(), explicitName);
+    return remove(api, CLOUD_ACCOUNT, this.owner(), { explicitName, last: true });
   }
 
   /** An API whose process dies at the writing call of that number, before the call took effect or after it. */
