@@ -203,7 +203,7 @@ function sameIngress(a: readonly IngressStatus[], b: readonly IngressStatus[]): 
       const mode = ipMode ?? (ip === undefined ? undefined : 'VIP'); // the API server's own default
       const same = hostname === b[i]?.hostname && ip === b[i]?.ip && mode === b[i]?.ipMode;
       const named = (each: IngressStatus['ports']) =>
-        each?.map(({ port, protocol }) => `${port}/${protocol}`);
+        each?.map(({ port, protocol, error = '' }) => `${port}/${protocol} ${error}`);
       return same && (hostname === undefined || named(ports)?.join() === (named(b[i]?.ports) ?? []).join());
     })
   );

@@ -167,6 +167,33 @@ describe('the controller on AWS', () => {
     emulator.cloud.behaviour.denied.clear();
   });
 
+  it('serves the ports that AWS takes, and tells the error of another in the status', async () => {
+    const ports = [80, 443].map((port) => ({ name: `p${port}`, port, protocol: 'TCP' as const }));
+    const missing = 'arn:aws:acm:eu-central-1:111122223333:certificate/missing';
+    await cluster.createService(
+      'half',
+      { ...AWS, ports },
+      { [`${P}ssl-cert`]: missing, [`${P}ssl-ports`]: '443' },
+    );
+    const service = await cluster.serviceWith('half', 'RefusedByAWS');
+    expect(service.status?.loadBalancer?.ingress?.[0]?.ports).toEqual([
+      { port: 80, protocol: 'TCP' },
+      { port: 443, protocol: 'TCP', error: 'fairlead.dev/RefusedByAWS' },
+    ]);
+    expect(allocatedCondition(service)?.message).toMatch(/port 443: .*missing/);
+    expect([...emulator.cloud.listeners.values()].map(({ port }) => port)).toEqual([80]);
+    emulator.cloud.certificates.add(missing);
+    await cluster.patchService('half', {
+      metadata: { annotations: { 'fairlead.dev/check-load-balancer': '1' } },
+    });
+    await active('half');
+    await cluster.service(
+      'half',
+      ({ status }) =>
+        status?.loadBalancer?.ingress?.[0]?.ports?.every(({ error }) => error === undefined) ?? false,
+    );
+  });
+
   it('tells every mistake of a Service at once, and writes nothing', async () => {
     await cluster.createService('wrong', AWS, {
       [`${P}scheme`]: 'x',

@@ -61,11 +61,34 @@ export function describeSecurityGroups(cloud: Cloud, params: Params): Answer {
   };
 }
 
-function groupFields({ vpc, name, rules }: CloudSecurityGroup): Readonly<Record<string, string | string[]>> {
+function groupFields({
+  id,
+  vpc,
+  name,
+  rules,
+}: CloudSecurityGroup): Readonly<Record<string, string | string[]>> {
   return {
     'vpc-id': vpc,
     'group-name': name,
+    'group-id': id,
     'ip-permission.group-id': rules.map(({ source }) => source).filter((source) => source.startsWith('sg-')),
+  };
+}
+
+/** Elastic IP addresses; one that a load balancer has is in use. */
+export function describeAddresses(cloud: Cloud, params: Params): Answer {
+  const used = new Set(
+    [...cloud.loadBalancers.values()].flatMap(({ mappings }) => mappings.map(({ allocation }) => allocation)),
+  );
+  const found = [...cloud.allocations].filter((id) =>
+    passes(params, {}, (name) => (name === 'allocation-id' ? id : undefined)),
+  );
+  return {
+    addressesSet: found.map((id) => ({
+      allocationId: id,
+      domain: 'vpc',
+      associationId: used.has(id) ? id.replace('eipalloc', 'eipassoc') : undefined,
+    })),
   };
 }
 

@@ -274,8 +274,9 @@ export class AwsProvider implements CloudProvider {
 
   #conclude(service: ServiceObject, source: string, result: PassResult | Refusal): Outcome {
     const hostnames = result.hostname === undefined ? hostnamesOf(service) : [result.hostname];
+    const errors = result.kind === 'pending' ? result.portErrors : undefined;
     const ingress: Ingress =
-      hostnames.length > 0 ? { addresses: [], hostnames, ports: portsOf(service), source } : NOTHING;
+      hostnames.length > 0 ? { addresses: [], hostnames, ports: portsOf(service, errors), source } : NOTHING;
     const key = keyOf(service);
     if (result.kind === 'pending') this.#askAgain(key, result.retryAfter);
     // What only the user can mend is looked at again all the same: others may have changed what is there.
@@ -429,8 +430,16 @@ function hostnamesOf({ status }: ServiceObject): string[] {
   return (status?.loadBalancer?.ingress ?? []).flatMap(({ hostname = [] }) => hostname);
 }
 
-function portsOf({ spec }: ServiceObject): NonNullable<Ingress['ports']> {
-  return (spec.ports ?? []).map(({ port, protocol = 'TCP' }) => ({ port, protocol }));
+/** `errors`: reasons, by port. */
+function portsOf(
+  { spec }: ServiceObject,
+  errors?: ReadonlyMap<number, string>,
+): NonNullable<Ingress['ports']> {
+  return (spec.ports ?? []).map(({ port, protocol = 'TCP' }) => {
+    const error = errors?.get(port);
+    // As the API asks of reasons that are not Kubernetes' own.
+    return { port, protocol, ...(error ? { error: `fairlead.dev/${error}` } : {}) };
+  });
 }
 
 /** What the Service says of its targets stays until somebody looks. */

@@ -18,6 +18,7 @@ import type { ObservedLoadBalancer, ObservedState } from './observed.ts';
 import { type Owner, ownershipOf } from './ownership.ts';
 import { resolveGroups, resolveSubnets } from './places.ts';
 import { type Plan, plan, planRemoval } from './plan.ts';
+import { executeAll, type PortFailure } from './port-steps.ts';
 import { releaseBackend } from './release.ts';
 import { healthOf, type TargetHealth } from './target-health.ts';
 import { nodeTargets, podTargets } from './targets.ts';
@@ -69,6 +70,8 @@ export type PassResult =
       /** Milliseconds. */
       readonly retryAfter: number;
       readonly hostname?: string;
+      /** Ports that are not served, and why; the others are. */
+      readonly portErrors?: ReadonlyMap<number, string>;
     }
   | Refusal;
 
@@ -135,7 +138,9 @@ export function pass(
   nodeGroups: NodeGroups,
   believed?: ObservedState,
 ): Promise<PassResult> {
-  return guarded(api, (traced) => passUnguarded(traced, account, prepared, nodeGroups, believed));
+  return guarded(api, (traced, actionOf) =>
+    passUnguarded(traced, account, prepared, { nodeGroups, believed, actionOf }),
+  );
 }
 
 /** What a pass would do now. */
@@ -156,8 +161,15 @@ async function passUnguarded(
   api: AwsApi,
   account: CloudAccount,
   prepared: Prepared,
-  nodeGroups: NodeGroups,
-  believed: ObservedState | undefined,
+  {
+    nodeGroups,
+    believed,
+    actionOf,
+  }: {
+    readonly nodeGroups: NodeGroups;
+    readonly believed: ObservedState | undefined;
+    readonly actionOf: (error: unknown) => AwsAction | undefined;
+  },
 ): Promise<PassResult> {
   const { owner, published } = prepared;
   const own = believed ?? (await observe(api, soughtOf(account, prepared)));
@@ -170,7 +182,9 @@ async function passUnguarded(
   const directory = new Directory(observed, state.backend?.groups);
   // Others are about to see what is then no longer so.
   if (found.steps.some(({ kind }) => kind === 'allow' || kind === 'createSecurityGroup')) nodeGroups.forget();
-  for (const step of found.steps) await execute(api, step, directory, owner);
+  const { targetGroups } = found;
+  const context = { desired: state, observed, targetGroups, directory, owner, actionOf };
+  const failed = await executeAll(api, found.steps, context);
 
   const mine = observed.loadBalancers.filter(({ tags }) => ownershipOf(tags, owner) !== 'foreign');
   const current = mine.find(({ scheme }) => scheme === state.loadBalancer.scheme);
@@ -182,11 +196,14 @@ async function passUnguarded(
       kind: 'pending',
       reason: 'Provisioning',
       message: `AWS is making the load balancer ${name} (${now.state})`,
-      retryAfter: PROVISIONING,
+      // What AWS has refused is not asked for every five seconds.
+      retryAfter: failed.length > 0 ? CONFLICT : PROVISIONING,
+      portErrors: errorsOf(failed),
       // The name of the older one stays in the status until the new one serves.
       ...(older ? { hostname: older.hostname } : now.state === 'failed' ? {} : { hostname: now.hostname }),
     };
   }
+  if (failed.length > 0) return failedPorts(failed, older?.hostname ?? now.hostname);
   if (found.replacing) {
     const message = `the load balancer ${name} takes over; the older one goes next`;
     return {
@@ -197,7 +214,7 @@ async function passUnguarded(
       hostname: now.hostname,
     };
   }
-  const { notes, targetGroups } = found;
+  const { notes } = found;
   const changed = found.steps.length > 0;
   const health = believed ? undefined : healthOf(state, observed, { names: targetGroups, changed });
   const done: Done = {
@@ -211,6 +228,22 @@ async function passUnguarded(
   if (notes.length + unclear.length > 0) return done;
   const { hostname } = now;
   return { ...done, belief: believe(state, { name, hostname, current, targetGroups, directory }) };
+}
+
+function failedPorts(failed: readonly PortFailure[], hostname: string): PassResult {
+  const [first] = failed;
+  return {
+    kind: 'pending',
+    reason: first?.reason ?? '',
+    message: failed.map(({ port, message }) => `port ${port}: ${message}`).join('; '),
+    retryAfter: Math.min(...failed.map(({ retryAfter }) => retryAfter)),
+    hostname,
+    portErrors: errorsOf(failed),
+  };
+}
+
+function errorsOf(failed: readonly PortFailure[]): ReadonlyMap<number, string> {
+  return new Map(failed.map(({ port, reason }) => [port, reason]));
 }
 
 type Wish =
@@ -237,12 +270,9 @@ async function wish(
   const current = mine.find((each) => each.scheme === scheme);
   const [subnets, groups] = await Promise.all([
     resolveSubnets(api, account, request, scheme, current),
-    resolveGroups(api, account.aws.vpcId, request),
+    resolveGroups(api, account.aws.vpcId, request, current),
   ]);
-  if (subnets.kind !== 'chosen') {
-    const message = subnets.kind === 'none' ? subnets.message : 'the routes of the subnets are not known';
-    return { kind: 'refused', reason: 'NoSubnets', message };
-  }
+  if (subnets.kind === 'none') return { kind: 'refused', reason: subnets.reason, message: subnets.message };
   if (groups.kind === 'none') return { kind: 'refused', reason: 'NoSecurityGroup', message: groups.message };
   const { securityGroups, targetType } = request;
   const lets = securityGroups.kind !== 'none' && securityGroups.backend;
@@ -300,7 +330,7 @@ export async function remove(
 /** An error of AWS as a value that names the call. */
 export async function guarded<T>(
   api: AwsApi,
-  work: (api: AwsApi) => Promise<T>,
+  work: (api: AwsApi, actionOf: (error: unknown) => AwsAction | undefined) => Promise<T>,
 ): Promise<T | Extract<PassResult, { readonly kind: 'pending' }>> {
   const failed = new Map<unknown, AwsAction>();
   const traced: AwsApi = async <A extends AwsAction>(action: A, input: AwsActions[A][0]) => {
@@ -312,7 +342,7 @@ export async function guarded<T>(
     }
   };
   try {
-    return await work(traced);
+    return await work(traced, (error) => failed.get(error));
   } catch (error) {
     const failure: Failure | undefined = failureOf(error, failed.get(error) ?? 'AWS');
     if (!failure) throw error;

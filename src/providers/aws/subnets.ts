@@ -7,6 +7,8 @@ export interface Subnet {
   readonly zone: string;
   readonly freeAddresses: number;
   readonly hasIpv6: boolean;
+  /** CIDR, of both families. */
+  readonly ranges: readonly string[];
   readonly tags: Tags;
   /** Whether its route table leads to an internet gateway; undefined where nobody has looked. */
   readonly isPublic?: boolean;

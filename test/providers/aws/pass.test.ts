@@ -301,6 +301,107 @@ describe('what AWS refuses', () => {
     expect(result).toMatchObject({ reason: 'RefusedByAWS', message: expect.stringContaining(CERTIFICATE) });
   });
 
+  const SECURE: Wishes = {
+    annotations: { 'ssl-cert': CERTIFICATE, 'ssl-ports': '443' },
+    spec: {
+      ports: [
+        { name: 'web', port: 80, nodePort: 30080 },
+        { name: 'tls', port: 443, nodePort: 30443 },
+      ],
+    },
+  };
+  const listeners = () => [...world.cloud.listeners.values()].map(({ port }) => port).sort();
+
+  it('of one port keeps no other from being served, and is told of that port', async () => {
+    world.cloud.certificates.clear();
+    const result = await world.ensure(SECURE);
+    expect(result).toMatchObject({
+      kind: 'pending',
+      reason: 'RefusedByAWS',
+      message: expect.stringMatching(/^port 443: CreateListener: .*certificate/i),
+      hostname: expect.stringMatching(/./),
+      portErrors: new Map([[443, 'RefusedByAWS']]),
+    });
+    expect(listeners()).toEqual([80]);
+    world.takeCalls();
+    await world.ensure(SECURE);
+    expect(world.takeCalls().actions).toEqual(['CreateListener']);
+    world.cloud.certificates.add(CERTIFICATE);
+    await world.settle(SECURE);
+    expect(listeners()).toEqual([443, 80]);
+  });
+
+  it('may be the targets of a port that are too many, and the listener is made all the same where there are some', async () => {
+    await world.settle({ ...SECURE, nodes: ['a'] });
+    world.cloud.behaviour.quotas.targetsPerGroup = 1;
+    expect(await world.ensure({ ...SECURE, nodes: ['a', 'b'] })).toMatchObject({
+      reason: 'QuotaExceeded',
+      portErrors: new Map([
+        [80, 'QuotaExceeded'],
+        [443, 'QuotaExceeded'],
+      ]),
+    });
+    expect(listeners()).toEqual([443, 80]);
+  });
+
+  it('of a port that moves to another target group leaves the one that serves', async () => {
+    await world.settle();
+    const before = world.essence();
+    world.cloud.behaviour.quotas.targetGroups = 1;
+    const result = await world.ensure({ annotations: { 'nlb-target-type': 'ip' } });
+    expect(result).toMatchObject({ reason: 'QuotaExceeded', portErrors: new Map([[80, 'QuotaExceeded']]) });
+    expect(world.essence()).toEqual(before);
+  });
+
+  it('says while AWS still makes the load balancer which port it refuses, and does not ask every five seconds', async () => {
+    world.cloud.certificates.clear();
+    world.cloud.behaviour.provisioning = 60_000;
+    expect(await world.ensure(SECURE)).toMatchObject({
+      reason: 'Provisioning',
+      retryAfter: 60_000,
+      portErrors: new Map([[443, 'RefusedByAWS']]),
+    });
+  });
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    ['an unknown EIP', { 'eip-allocations': 'eipalloc-00000001' }, /eipalloc-00000001 does not exist/],
+    ['one in use', { 'eip-allocations': 'eipalloc-000000aa' }, /eipalloc-000000aa is in use/],
+    [
+      'too few EIPs for the subnets that were found',
+      { 'eip-allocations': 'eipalloc-000000bb', subnets: '' },
+      /names 1 for the 3 subnets subnet-00000001, subnet-00000011/,
+    ],
+    [
+      'an address outside of its subnet',
+      { 'private-ipv4-addresses': '10.9.9.9', scheme: 'internal', subnets: 'subnet-00000000' },
+      /10\.9\.9\.9 is not in the subnet subnet-00000000 \(10\.0\.0\.0\/24\)/,
+    ],
+    [
+      'an IPv6 address outside of its subnet',
+      { 'ipv6-addresses': '2001:db8:9::1', 'ip-address-type': 'dualstack' },
+      /2001:db8:9::1 is not in the subnet/,
+    ],
+    ['an unknown security group', { 'security-groups': 'sg-00000009' }, /sg-00000009 does not exist/],
+  ])('is found out before anything is written: %s', async (_, annotations, message) => {
+    const { cloud } = world;
+    cloud.allocations.add('eipalloc-000000aa').add('eipalloc-000000bb');
+    await world.settle({
+      annotations: {
+        'eip-allocations': 'eipalloc-000000aa',
+        scheme: 'internet-facing',
+        subnets: 'subnet-00000001',
+      },
+    });
+    world.hostname = undefined;
+    world.takeCalls();
+    const result = await world.ensure({
+      meta: { name: 'other', uid: '99999999-2222-3333-4444-555555555555' },
+      annotations: { scheme: 'internet-facing', subnets: 'subnet-00000001', ...annotations },
+    });
+    expect(result).toMatchObject({ kind: 'refused', message: expect.stringMatching(message) });
+    expect(world.takeCalls().writes).toBe(0);
+  });
+
   it('may be everything: an endpoint that does not answer', async () => {
     await world.emulator.close();
     expect(await world.ensure()).toMatchObject({ kind: 'pending', reason: 'AWSUnreachable' });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { chooseSubnets, type Subnet, type SubnetWish } from '../../../src/providers/aws/subnets.ts';
 
 function subnet(id: string, zone: string, more: Partial<Subnet> = {}): Subnet {
-  return { id, zone, freeAddresses: 200, hasIpv6: false, tags: {}, ...more };
+  return { id, zone, freeAddresses: 200, hasIpv6: false, ranges: [], tags: {}, ...more };
 }
 
 const WISH: SubnetWish = { named: [], scheme: 'internal', cluster: 'demo', dualstack: false };
