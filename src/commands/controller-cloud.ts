@@ -12,6 +12,7 @@ import { connectAws } from '../providers/aws/sdk.ts';
 import type { TokenBuckets } from '../queue/token-buckets.ts';
 import { CloudAccounts } from '../reconciler/cloud-accounts.ts';
 import type { CloudRoute } from '../reconciler/cloud-route.ts';
+import { podAccess } from '../reconciler/pod-access.ts';
 import { bearsOurMark } from '../status/service-status.ts';
 import type { Process } from './processes.ts';
 
@@ -60,6 +61,7 @@ export function cloudOf(
       service: (key) => services.get(key),
       nodes: () => [...nodes.values()],
       slices: (key) => slices?.get(key) ?? [],
+      pods: podAccess(api, systemClock),
       candidates: () => [...services.values()].filter((each) => isOurs(each, classes)).map(keyOf),
       clusterUid: () => namespaces.get('kube-system')?.metadata.uid ?? '',
     },

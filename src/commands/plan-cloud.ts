@@ -1,15 +1,19 @@
 // `fairlead plan --service`: what would be done in AWS for a Service, without doing it.
 import { AwsAnnotations, CLOUD_ACCOUNT_ANNOTATION } from '../api/aws-annotations.ts';
 import { checkAccounts } from '../api/cloud-account.ts';
+import { systemClock } from '../clock/clock.ts';
 import { type KubeApi, KubeError } from '../kube/kube-api.ts';
 import { listAll } from '../kube/list-all.ts';
 import { CLOUD_ACCOUNTS, ENDPOINT_SLICES, NAMESPACES, NODES, SERVICES } from '../kube/resources.ts';
 import { SlicesByService } from '../kube/slices-by-service.ts';
 import { Store } from '../kube/store.ts';
-import { prepare, preview } from '../providers/aws/pass.ts';
+import { prepareGated } from '../providers/aws/gated.ts';
+import { preview } from '../providers/aws/pass.ts';
+import { Readiness } from '../providers/aws/readiness.ts';
 import { connectAws } from '../providers/aws/sdk.ts';
 import { stepText } from '../providers/aws/step-text.ts';
 import { readCredentials } from '../reconciler/credentials.ts';
+import { podAccess } from '../reconciler/pod-access.ts';
 import { connect } from './processes.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -61,12 +65,14 @@ async function foresee(api: KubeApi, of: { namespace: string; name: string }): P
   const store: Store<(typeof slices)[number]> = new Store();
   const index = new SlicesByService(store, () => {});
   store.replace(slices);
-  const prepared = prepare(account, {
+  const inputs = {
     service,
     nodes,
     slices: index.get(`${of.namespace}/${of.name}`),
     clusterUid: system.metadata.uid ?? '',
-  });
+  };
+  const readiness = new Readiness(podAccess(api, systemClock));
+  const { prepared } = await fromCluster(prepareGated(readiness, account, inputs));
   const none = { account: account.name, steps: [], notes: [] };
   if (prepared.kind === 'refused') return { ...none, problem: `${prepared.reason}: ${prepared.message}` };
   const read = await readCredentials(api, account);

@@ -73,6 +73,28 @@ export interface ServiceObject extends KubeObject {
   };
 }
 
+export interface PodObject extends KubeObject {
+  readonly spec: {
+    readonly nodeName?: string;
+    readonly readinessGates?: readonly { readonly conditionType: string }[];
+    readonly containers: readonly {
+      readonly name: string;
+      readonly image: string;
+      readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
+    }[];
+  };
+  readonly status?: {
+    readonly phase?: string;
+    readonly podIP?: string;
+    readonly podIPs?: readonly { readonly ip: string }[];
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly message?: string;
+    }[];
+  };
+}
+
 export interface EndpointSliceObject extends KubeObject {
   readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
   readonly endpoints?:

@@ -6,6 +6,7 @@ import type {
   EndpointSliceObject,
   NamespaceObject,
   NodeObject,
+  PodObject,
   SecretObject,
   ServiceCidrObject,
   ServiceObject,
@@ -40,6 +41,14 @@ export const ENDPOINT_SLICES: Resource<EndpointSliceObject> = {
   version: 'v1',
   plural: 'endpointslices',
   kind: 'EndpointSlice',
+  namespaced: true,
+};
+
+export const PODS: Resource<PodObject> = {
+  group: '',
+  version: 'v1',
+  plural: 'pods',
+  kind: 'Pod',
   namespaced: true,
 };
 

@@ -1,9 +1,8 @@
 // Stands in for the EndpointSlice controller: Services with a selector get slices of the pods that match it.
 import type { KubeApi } from '../kube/kube-api.ts';
-import type { EndpointSliceObject, ServiceObject, ServicePort } from '../kube/objects.ts';
+import type { EndpointSliceObject, PodObject, ServiceObject, ServicePort } from '../kube/objects.ts';
 import { ENDPOINT_SLICES } from '../kube/resources.ts';
 import { keyOf, type Store } from '../kube/store.ts';
-import type { PodObject } from './kinds.ts';
 import { isReady } from './node-lifecycle.ts';
 
 const MANAGER = 'endpointslice-controller.lab.fairlead.dev';
@@ -95,7 +94,7 @@ function endpointOf({ metadata, spec, status }: PodObject, family: 'IPv4' | 'IPv
   return {
     addresses: [address.ip],
     conditions: { ready, serving: ready, terminating: false },
-    nodeName: spec.nodeName,
+    ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
     targetRef: { kind: 'Pod', name, namespace },
   };
 }

@@ -3,10 +3,10 @@
 import type { Clock, Timer } from '../clock/clock.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
 import type { LeaseObject } from '../kube/lease.ts';
-import type { NodeObject } from '../kube/objects.ts';
-import { NODES } from '../kube/resources.ts';
+import type { NodeObject, PodObject } from '../kube/objects.ts';
+import { NODES, PODS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
-import { LEASE_NAMESPACE, PODS, type PodObject } from './kinds.ts';
+import { LEASE_NAMESPACE } from './kinds.ts';
 
 /** Milliseconds between renewals (kubelet: 10 s), and from the last one until a node counts as gone (50 s). */
 export const HEARTBEAT = 400;

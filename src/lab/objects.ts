@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { load } from 'js-yaml';
 import type { KubeApi } from '../kube/kube-api.ts';
 import type { KubeObject } from '../kube/objects.ts';
-import { NODES } from '../kube/resources.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, PODS } from './kinds.ts';
+import { NODES, PODS } from '../kube/resources.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS } from './kinds.ts';
 import type { LabNode, LabPlan, LabPod } from './plan.ts';
 import { POD_PORT } from './pod-answer.ts';
 

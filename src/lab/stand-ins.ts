@@ -5,12 +5,17 @@ import { systemClock } from '../clock/clock.ts';
 import type { KubeApi, Resource } from '../kube/kube-api.ts';
 import type { LeaseObject } from '../kube/lease.ts';
 import { kubeMetrics } from '../kube/metrics.ts';
-import type { EndpointSliceObject, KubeObject, NodeObject, ServiceObject } from '../kube/objects.ts';
+import type {
+  EndpointSliceObject,
+  KubeObject,
+  NodeObject,
+  PodObject,
+  ServiceObject,
+} from '../kube/objects.ts';
 import { Reflector } from '../kube/reflector.ts';
-import { ENDPOINT_SLICES, LEASES, NODES, SERVICES } from '../kube/resources.ts';
+import { ENDPOINT_SLICES, LEASES, NODES, PODS, SERVICES } from '../kube/resources.ts';
 import { Store } from '../kube/store.ts';
 import { runEndpointSlices } from './endpoint-slices.ts';
-import { PODS, type PodObject } from './kinds.ts';
 import { runNodeLifecycle } from './node-lifecycle.ts';
 
 export class StandIns {

@@ -19,6 +19,7 @@ import { AwsEmulator } from '../../src/lab/aws/emulator.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
 import { Cluster, type Config, validCondition } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
+import { createGatedPod, isGateOpen } from '../commands/gated-pod.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 import { AgentProcess } from './agent-process.ts';
 import { auditLog } from './shared-kubernetes.ts';
@@ -120,6 +121,8 @@ async function serveOnAws(): Promise<void> {
   await test.api.create(CLOUD_ACCOUNTS, account);
   await cluster.createService('cloud', { loadBalancerClass: 'fairlead.dev/aws-nlb' });
   await cluster.serviceWith('cloud', 'Active');
+  await createGatedPod(test.api, 'cloud', 'gated', '192.0.2.77');
+  while (!(await isGateOpen(test.api, 'cloud', 'gated')));
   const works = ({ status }: Config) => status?.conditions?.some(({ type }) => type === 'Works');
   while (!works(await test.api.get<Config>(CLOUD_ACCOUNTS, { name: 'main' })));
   await cluster.deleteService('cloud');

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { KubeObject, NodeObject, SecretObject, ServiceObject } from '../../src/kube/objects.ts';
-import { CLOUD_ACCOUNTS, NODES, SECRETS, SERVICES } from '../../src/kube/resources.ts';
+import { CLOUD_ACCOUNTS, ENDPOINT_SLICES, NODES, PODS, SECRETS, SERVICES } from '../../src/kube/resources.ts';
 import { AwsEmulator } from '../../src/lab/aws/emulator.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 import { allocatedCondition, Cluster, type Config, validCondition } from './cluster.ts';
 import { ControllerProcess } from './controller-process.ts';
+import { createGatedPod, isGateOpen } from './gated-pod.ts';
 
 const P = 'service.beta.kubernetes.io/aws-load-balancer-';
 const FINALIZER = 'service.kubernetes.io/load-balancer-cleanup';
@@ -194,6 +195,17 @@ describe('the controller on AWS', () => {
     );
   });
 
+  it('makes a pod that waits for its load balancer a target, and Ready', async () => {
+    await cluster.createService('gated', AWS, { [`${P}nlb-target-type`]: 'ip' });
+    await active('gated');
+    await createGatedPod(test.api, 'gated', 'waits', '10.0.0.77');
+    await vi.waitFor(async () => expect(await isGateOpen(test.api, 'gated', 'waits')).toBe(true), PATIENCE);
+    const [group] = emulator.cloud.targetGroups.values();
+    expect([...(group?.targets.keys() ?? [])]).toEqual(['10.0.0.77:8080']);
+    await test.api.delete(PODS, { name: 'waits', namespace: 'default' });
+    await test.api.delete(ENDPOINT_SLICES, { name: 'gated-gated', namespace: 'default' });
+  });
+
   it('tells every mistake of a Service at once, and writes nothing', async () => {
     await cluster.createService('wrong', AWS, {
       [`${P}scheme`]: 'x',
@@ -250,9 +262,12 @@ describe('the controller on AWS', () => {
 
   it('leaves the class of the AWS controller alone without an account, and serves it with one', async () => {
     await test.api.delete(CLOUD_ACCOUNTS, { name: 'main' });
-    await cluster.createService('theirs', { loadBalancerClass: 'service.k8s.aws/nlb' });
+    // Only then has the controller seen it go.
     await cluster.createService('ours', AWS);
     const waiting = await cluster.serviceWith('ours', 'NoCloudAccount');
+    await cluster.createService('theirs', { loadBalancerClass: 'service.k8s.aws/nlb' });
+    await cluster.createService('later', AWS);
+    await cluster.serviceWith('later', 'NoCloudAccount');
     expect(allocatedCondition(waiting)?.message).toContain('spec.default');
     const { metadata } = await cluster.service('theirs', () => true);
     expect(metadata.finalizers ?? []).toEqual([]);

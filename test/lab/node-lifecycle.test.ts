@@ -3,9 +3,8 @@ import { expect, it } from 'vitest';
 import { VirtualClock } from '../../src/clock/virtual-clock.ts';
 import type { KubeApi } from '../../src/kube/kube-api.ts';
 import type { LeaseObject } from '../../src/kube/lease.ts';
-import type { NodeObject } from '../../src/kube/objects.ts';
+import type { NodeObject, PodObject } from '../../src/kube/objects.ts';
 import { Store } from '../../src/kube/store.ts';
-import type { PodObject } from '../../src/lab/kinds.ts';
 import { HEARTBEAT, runNodeLifecycle } from '../../src/lab/node-lifecycle.ts';
 
 const NODES = ['node-1', 'node-2', 'node-3'];

@@ -16,11 +16,14 @@ import {
 } from '../provider.ts';
 import { AccountWatch } from './account-watch.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
+import { prepareGated } from './gated.ts';
 import type { Known } from './known.ts';
 import { NodeGroups } from './node-groups.ts';
+import { readTargets } from './observe.ts';
 import type { Owner } from './ownership.ts';
-import { type Done, guarded, type PassResult, pass, prepare, type Refusal, remove } from './pass.ts';
+import { type Done, guarded, type PassResult, type Prepared, pass, type Refusal, remove } from './pass.ts';
 import { type Place, Placement } from './placement.ts';
+import { type GatedPod, type PodAccess, Readiness } from './readiness.ts';
 import { recognise } from './recognise.ts';
 import { readHealth } from './target-health.ts';
 import { Turns } from './turns.ts';
@@ -30,6 +33,7 @@ export interface AwsSources {
   service(key: string): ServiceObject | undefined;
   nodes(): readonly NodeObject[];
   slices(key: string): readonly EndpointSliceObject[];
+  readonly pods: PodAccess;
   /** Services that a cloud account would serve. */
   candidates(): readonly string[];
   /** Of the namespace kube-system, '' where it is not known. */
@@ -57,6 +61,8 @@ export interface AwsProviderOptions {
 /** Milliseconds until a look at targets that AWS checks for the first time, and at those that did not pass. */
 const FIRST_HEALTH_CHECK = 15_000;
 const HEALTH_CHECK = 45_000;
+/** Milliseconds between two looks at targets that pods wait for. */
+const GATE_CHECK = 5_000;
 /** Milliseconds until a Service whose account is missing is looked at again. */
 const NO_ACCOUNT = 45_000;
 const NOTHING: Ingress = { addresses: [] };
@@ -78,9 +84,13 @@ export class AwsProvider implements CloudProvider {
   readonly #opened = Promise.withResolvers<void>();
   #isOpened = false;
   readonly #turns = new Turns((key) => this.#tell(key));
+  readonly #readiness: Readiness;
+  /** Pods that wait for the load balancer of a Service, as of the last look. */
+  readonly #waiting = new Map<string, readonly GatedPod[]>();
 
   constructor(options: AwsProviderOptions) {
     this.#options = options;
+    this.#readiness = new Readiness(options.sources.pods);
   }
 
   /** By name. Services of an account that came or changed are asked for again. */
@@ -136,7 +146,11 @@ export class AwsProvider implements CloudProvider {
   }
 
   async ensure({ key }: Key, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
-    return this.#turns.asked(key, () => this.#ensure(key, beforeWrite));
+    return this.#turns.asked(key, async () => {
+      const outcome = await this.#ensure(key, beforeWrite);
+      await this.#tellPods(key);
+      return outcome;
+    });
   }
 
   async #ensure(key: string, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
@@ -149,12 +163,7 @@ export class AwsProvider implements CloudProvider {
     const { account } = open;
     this.#placement.recall(service);
     this.#placement.put(service, account.name);
-    const prepared = prepare(account, {
-      service,
-      nodes: sources.nodes(),
-      slices: sources.slices(key),
-      clusterUid: sources.clusterUid(),
-    });
+    const prepared = await this.#prepare(service, account);
     if (prepared.kind === 'refused') return this.#conclude(service, account.name, prepared);
     const { fingerprint, owner, asked } = prepared;
     const known = this.#knownFor(key, account.name, owner);
@@ -203,6 +212,39 @@ export class AwsProvider implements CloudProvider {
     });
   }
 
+  async #prepare(service: ServiceObject, account: CloudAccount): Promise<Prepared | Refusal> {
+    const { sources } = this.#options;
+    const key = keyOf(service);
+    const inputs = {
+      service,
+      nodes: sources.nodes(),
+      slices: sources.slices(key),
+      clusterUid: sources.clusterUid(),
+    };
+    const { prepared, waiting } = await prepareGated(this.#readiness, account, inputs);
+    if (waiting.length > 0) this.#waiting.set(key, waiting);
+    else this.#waiting.delete(key);
+    return prepared;
+  }
+
+  /** What pods wait for is looked at soon again, until each of them is Ready. */
+  async #tellPods(key: string): Promise<void> {
+    const waiting = this.#waiting.get(key);
+    if (!waiting) return;
+    const known = this.#known.get(key);
+    const open = known && this.#accounts.get(known.account);
+    if (known?.belief && open) {
+      const { belief, desired } = known;
+      const states = await guarded(open.api, (api) =>
+        Promise.all(belief.targetGroups.map(({ arn }) => readTargets(api, arn))),
+      );
+      const targets = desired.targetGroups.flatMap((each) => each.targets);
+      if (!('kind' in states)) await this.#readiness.tell(waiting, targets, states.flat());
+    }
+    // Where only lists were read it is not known which target groups there are.
+    this.#askAgain(key, GATE_CHECK, () => this.#expect(key, known?.belief ? 'health' : 'whole'));
+  }
+
   remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
     return this.#turns.asked(key, () => this.#remove(key, beforeWrite));
   }
@@ -210,6 +252,8 @@ export class AwsProvider implements CloudProvider {
   async #remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
     this.#cancel(key);
     this.#known.delete(key);
+    this.#waiting.delete(key);
+    this.#readiness.forget(key);
     const service = this.#options.sources.service(key);
     if (service) this.#placement.recall(service);
     else this.#placement.forget(key);

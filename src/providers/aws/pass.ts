@@ -28,6 +28,8 @@ export interface Inputs {
   readonly service: ServiceObject;
   readonly nodes: readonly NodeObject[];
   readonly slices: readonly EndpointSliceObject[];
+  /** Addresses of pods that wait for the load balancer to find them healthy, and for nothing else. */
+  readonly gated?: ReadonlySet<string>;
   /** The UID of the cluster, for the tags; '' where it is not known. */
   readonly clusterUid: string;
 }
@@ -99,7 +101,7 @@ export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refus
     request.listeners.map((listener): [number, readonly Target[]] => [
       listener.port,
       request.targetType === 'ip'
-        ? podTargets(listener, request.targetFamily, inputs.slices)
+        ? podTargets(listener, request.targetFamily, inputs.slices, inputs.gated)
         : instances.map((id) => ({ id, port: listener.nodePort ?? 0 })),
     ]),
   );

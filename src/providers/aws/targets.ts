@@ -56,11 +56,12 @@ function readiness({ status }: NodeObject): string {
   return status?.conditions?.find(({ type }) => type === 'Ready')?.status ?? 'Unknown';
 }
 
-/** The pods behind a listener that are ready, by their own addresses and ports. */
+/** The pods behind a listener that are ready, or wait for that alone (`gated`), by their own addresses and ports. */
 export function podTargets(
   { portNames }: Pick<ListenerRequest, 'portNames'>,
   family: 'ipv4' | 'ipv6',
   slices: readonly EndpointSliceObject[],
+  gated: ReadonlySet<string> = new Set(),
 ): Target[] {
   const targets = new Map<string, Target>();
   for (const { addressType, endpoints, ports } of slices) {
@@ -69,7 +70,8 @@ export function podTargets(
     if (port === undefined) continue;
     for (const { addresses, conditions } of endpoints ?? []) {
       const [id] = addresses; // the API: consumers use the first
-      if (id !== undefined && conditions?.ready !== false) targets.set(`${id}:${port}`, { id, port });
+      if (id === undefined) continue;
+      if (conditions?.ready !== false || gated.has(id)) targets.set(`${id}:${port}`, { id, port });
     }
   }
   return [...targets.keys()].sort().flatMap((key) => targets.get(key) ?? []);

@@ -1,14 +1,16 @@
 // The provider above passes: accounts, when to ask again, and what a restart may forget.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
-import type { ServiceObject } from '../../../src/kube/objects.ts';
+import type { EndpointSliceObject, PodObject, ServiceObject } from '../../../src/kube/objects.ts';
 import { createLogger } from '../../../src/observe/logger.ts';
 
 import { AccountHealth } from '../../../src/providers/aws/account-health.ts';
 import type { AwsApi } from '../../../src/providers/aws/aws-api.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
 import { limited } from '../../../src/providers/aws/rate-limit.ts';
+import type { PodAccess } from '../../../src/providers/aws/readiness.ts';
 import { MemoryTokenBuckets } from '../../../src/queue/token-buckets.ts';
+import { desired } from './desired.ts';
 import { CLOUD_ACCOUNT, CLUSTER_UID, instance, type Wishes, World } from './world.ts';
 
 const KEY = { key: 'default/web' };
@@ -23,6 +25,23 @@ let gone: boolean;
 let told: string[];
 let looks: number;
 let clusterUid: string;
+let slices: readonly EndpointSliceObject[] | undefined;
+/** By name. */
+let podObjects: Map<string, PodObject>;
+let podReads: number;
+
+const pods: PodAccess = {
+  get: async (_, name) => {
+    podReads++;
+    return podObjects.get(name);
+  },
+  setCondition: async (pod, { type, status, message }) => {
+    const { name } = pod.metadata;
+    const before = podObjects.get(name) ?? pod;
+    const others = (before.status?.conditions ?? []).filter((each) => each.type !== type);
+    podObjects.set(name, { ...before, status: { conditions: [...others, { type, status, message }] } });
+  },
+};
 
 function open(more: Partial<OpenAccount['account']> = {}): OpenAccount {
   return { account: { ...CLOUD_ACCOUNT, ...more }, api: world.api };
@@ -48,7 +67,8 @@ function start(): AwsProvider {
       candidates: () => (gone ? [] : ['default/web']),
       clusterUid: () => clusterUid,
       nodes: () => inputs().nodes,
-      slices: () => inputs().slices,
+      slices: () => slices ?? inputs().slices,
+      pods,
     },
   });
   made.setAccounts(new Map([['main', open()]]));
@@ -113,6 +133,7 @@ beforeEach(async () => {
   clock = new VirtualClock();
   world = await World.open(clock);
   [wishes, gone, told, looks, clusterUid] = [{}, false, [], 0, CLUSTER_UID];
+  [slices, podObjects, podReads] = [undefined, new Map(), 0];
   provider = start();
 });
 
@@ -509,4 +530,119 @@ describe('the AWS provider', () => {
     await expect(provider.remove('default/web', untilLost)).rejects.toBe(lost);
     expect(world.cloud.loadBalancers.size).toBe(1);
   });
+});
+
+describe('pods with a readiness gate', () => {
+  const IP = { annotations: { 'nlb-target-type': 'ip' } };
+  const GATE = 'target-health.fairlead.dev/web';
+
+  function pod(name: string, gates: readonly string[], containersReady = true): void {
+    podObjects.set(name, {
+      metadata: { name, namespace: 'default' },
+      spec: { containers: [], readinessGates: gates.map((conditionType) => ({ conditionType })) },
+      status: { conditions: [{ type: 'ContainersReady', status: containersReady ? 'True' : 'False' }] },
+    });
+  }
+
+  function slice(
+    endpoints: readonly { readonly name: string; readonly address: string; readonly ready?: boolean }[],
+  ) {
+    slices = [
+      {
+        metadata: { name: 'web-1' },
+        addressType: 'IPv4',
+        ports: [{ name: 'web', port: 8080 }],
+        endpoints: endpoints.map(({ name, address, ready = false }) => ({
+          addresses: [address],
+          conditions: { ready },
+          targetRef: { kind: 'Pod', name, namespace: 'default' },
+        })),
+      },
+    ];
+  }
+
+  const gateOf = (name: string, type = GATE) =>
+    podObjects.get(name)?.status?.conditions?.find((each) => each.type === type);
+  const targets = () => [...theGroup().targets.keys()].sort();
+  const ensure = () => provider.ensure(KEY, ALONE);
+
+  it('are targets before they are Ready, and Ready when the load balancer finds them healthy', async () => {
+    wishes = IP;
+    pod('new', [GATE]);
+    pod('broken', []);
+    slice([
+      { name: 'old', address: '10.0.0.11', ready: true },
+      { name: 'new', address: '10.0.0.12' },
+      { name: 'broken', address: '10.0.0.13' },
+    ]);
+    world.cloud.behaviour.isHealthy = () => undefined;
+    await ensure();
+    // A pod that is not Ready for another reason is none.
+    expect(targets()).toEqual(['10.0.0.11:8080', '10.0.0.12:8080']);
+    expect(gateOf('new')).toMatchObject({
+      status: 'False',
+      message: expect.stringContaining('port 8080 initial'),
+    });
+    told.length = 0;
+    world.cloud.behaviour.isHealthy = () => true;
+    await clock.advance(5_000);
+    expect(told).toEqual(['default/web']);
+    const reads = podReads;
+    await ensure();
+    expect(gateOf('new')).toMatchObject({ status: 'True' });
+    expect(gateOf('broken')).toBeUndefined();
+    // Nobody asks again for a pod that waits for something else.
+    expect(podReads - reads).toBe(1);
+    slice([
+      { name: 'old', address: '10.0.0.11', ready: true },
+      { name: 'new', address: '10.0.0.12', ready: true },
+    ]);
+    world.takeCalls();
+    expect(await ensure()).toMatchObject({ kind: 'done' });
+    expect(world.takeCalls().writes).toBe(0);
+    told.length = 0;
+    await clock.advance(10_000);
+    await ensure();
+    await clock.advance(5_000);
+    expect(podReads - reads).toBe(1);
+  });
+
+  it('wait for their containers first', async () => {
+    wishes = IP;
+    pod('new', [GATE], false);
+    slice([{ name: 'new', address: '10.0.0.12' }]);
+    await ensure();
+    expect(targets()).toEqual([]);
+    pod('new', [GATE]);
+    await clock.advance(5_000);
+    await ensure();
+    expect(targets()).toEqual(['10.0.0.12:8080']);
+    await clock.advance(5_000);
+    await ensure();
+    expect(gateOf('new')).toMatchObject({ status: 'True' });
+  });
+
+  it("may have the AWS controller's gate, which names the target group", async () => {
+    wishes = IP;
+    const type = `target-health.elbv2.k8s.aws/${targetGroup()}`;
+    pod('new', [type]);
+    slice([{ name: 'new', address: '10.0.0.12' }]);
+    await ensure();
+    await clock.advance(5_000);
+    await ensure();
+    expect(theGroup().name).toBe(targetGroup());
+    expect(gateOf('new', type)).toMatchObject({ status: 'True' });
+  });
+
+  it('are no targets of a load balancer that sends to nodes', async () => {
+    pod('new', [GATE]);
+    slice([{ name: 'new', address: '10.0.0.12' }]);
+    await ensure();
+    expect(podReads).toBe(0);
+  });
+
+  function targetGroup(): string {
+    const [group] = desired({ annotations: { 'nlb-target-type': 'ip' } }).targetGroups;
+    return group?.names[0] ?? '';
+  }
 });
