@@ -117,7 +117,7 @@ export async function startAnnouncing(
   const unfollow =
     file === undefined
       ? undefined
-      : followExcluded(file, log, (excluded) => {
+      : followExcluded(file, options.excludeInterfaces, log, (excluded) => {
           announcer.setExcluded(excluded);
           leases.setAble(announcer.macs().size > 0);
         });

@@ -1,5 +1,5 @@
 // Which interfaces are never announced on, from a file that may change while the agent runs: a ConfigMap that is mounted.
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Logger } from '../observe/logger.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -27,17 +27,32 @@ export function readExcluded(file: string): RegExp {
   return patterns.length === 0 ? /(?!)/ : new RegExp(patterns.join('|')); // without a pattern: nothing
 }
 
-/** Tells of each change that can be read; of others it logs, and what was read last stays. Returns the way out. */
-export function followExcluded(file: string, log: Logger, onChange: (excluded: RegExp) => void): () => void {
-  watchFile(file, { interval: LOOK_AGAIN, persistent: false }, () => {
+/**
+ * `current`: what was read last. Tells of each change that can be read; of others it logs, once each, and what was read
+ * last stays. Returns the way out.
+ */
+export function followExcluded(
+  file: string,
+  current: RegExp,
+  log: Logger,
+  onChange: (excluded: RegExp) => void,
+): () => void {
+  let { source } = current;
+  let problem = '';
+  const look = () => {
     try {
       const excluded = readExcluded(file);
-      log.info({ excluded: excluded.source }, 'interfaces are excluded anew');
+      problem = '';
+      if (excluded.source === source) return;
+      source = excluded.source;
+      log.info({ excluded: source }, 'interfaces are excluded anew');
       onChange(excluded);
     } catch (error) {
       const { message } = error as UsageError; // readExcluded's words
-      log.error({ error: message }, 'the last exclusions stay');
+      if (message !== problem) log.error({ error: message }, 'the last exclusions stay');
+      problem = message;
     }
-  });
-  return () => unwatchFile(file);
+  };
+  const looking = setInterval(look, LOOK_AGAIN);
+  return () => clearInterval(looking);
 }

@@ -129,6 +129,7 @@ export class CloudAccounts {
       if (this.#checked.accounts.has(name)) continue;
       this.#opened.delete(name);
       connection.close();
+      log.info({ account: name }, 'closed a cloud account');
     }
     const names = [...this.#opened.keys()];
     const same =

@@ -262,7 +262,7 @@ describe('the controller on AWS', () => {
 
   it('leaves the class of the AWS controller alone without an account, and serves it with one', async () => {
     await test.api.delete(CLOUD_ACCOUNTS, { name: 'main' });
-    // Only then has the controller seen it go.
+    await controller.logged('closed a cloud account');
     await cluster.createService('ours', AWS);
     const waiting = await cluster.serviceWith('ours', 'NoCloudAccount');
     await cluster.createService('theirs', { loadBalancerClass: 'service.k8s.aws/nlb' });

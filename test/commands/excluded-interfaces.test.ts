@@ -39,7 +39,7 @@ it('is read again when it is replaced; what cannot be read changes nothing', asy
   writeFileSync(file, '^veth\n');
   const seen: string[] = [];
   const errors = vi.spyOn(log, 'error');
-  const stop = followExcluded(file, log, ({ source }) => seen.push(source));
+  const stop = followExcluded(file, readExcluded(file), log, ({ source }) => seen.push(source));
   try {
     writeFileSync(`${file}.new`, '(');
     renameSync(`${file}.new`, file);

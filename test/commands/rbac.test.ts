@@ -52,13 +52,15 @@ it('the agent may read what it follows, and write events, which interfaces there
   expect(granted('agent.yaml')).toEqual([...followed('agent'), ...writes].toSorted());
 });
 
-it('the controller may read what it follows, and write status, events, its lease and membership alone', () => {
+it('the controller may read what it follows, and write status, pods that wait for it, events, its lease and membership alone', () => {
   const writes = [
     'create /configmaps',
     'create /secrets',
     'create events.k8s.io/events',
     'delete fairlead.dev/announcements',
+    'get /pods',
     'patch /configmaps',
+    'patch /pods/status',
     'patch /services/status',
     'patch fairlead.dev/addressquotas/status',
     'patch fairlead.dev/addressreservations/status',
