@@ -18,7 +18,7 @@ export function serviceProxy(): ServiceProxy {
     resetStaleTcp: false,
     clock: systemClock,
     log,
-    metrics: proxyMetrics(new Registry()),
+    metrics: proxyMetrics(new Registry(), systemClock),
     healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
     onForeignChange: () => {},
     onComplaints: () => {},

@@ -36,12 +36,13 @@ export class FlowCleaner {
 
   /**
    * To be called when the kernel has the tables that were noted, and not while it runs; more may be noted meanwhile.
-   * Rejects when the kernel cannot be asked, and then what was noted is for the next time.
+   * Resolves with undefined where there was nothing to look for. Rejects when the kernel cannot be asked, and then
+   * what was noted is for the next time.
    */
-  async clean(): Promise<Cleaned> {
+  async clean(): Promise<Cleaned | undefined> {
     const deleted = { UDP: 0, TCP: 0 };
     const noted = this.#stale;
-    if (noted.every(({ families }) => families.length === 0)) return deleted;
+    if (noted.every(({ families }) => families.length === 0)) return undefined;
     this.#stale = this.#nothing();
     const own = ownAddresses();
     try {

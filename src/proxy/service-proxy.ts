@@ -138,11 +138,14 @@ export class ServiceProxy {
   setService(key: string, service: ServiceObject | undefined): void {
     this.#known(key).service = service;
     this.#dirty.add(key);
+    this.#options.metrics.kubeProxy.noteChange('service');
   }
 
   setEndpointSlice(key: string, slice: EndpointSliceObject | undefined): void {
     const before = this.#sliceOwners.get(key);
     const now = slice && serviceKeyOf(slice);
+    if (before !== undefined || now !== undefined)
+      this.#options.metrics.kubeProxy.noteChange('endpoint', slice);
     if (before !== undefined) {
       this.#known(before).slices.delete(key);
       this.#sliceOwners.delete(key);
@@ -163,6 +166,7 @@ export class ServiceProxy {
     if (!this.#hasWork) return;
     const began = clock.now();
     metrics.changes.inc(this.#dirty.size);
+    metrics.kubeProxy.noteBegin();
     for (const key of this.#dirty) this.#recompute(key);
     this.#dirty.clear();
     if (this.#first) this.#unsettle(PREDECESSOR, this.#inKernel());
@@ -175,6 +179,7 @@ export class ServiceProxy {
       await this.#kernel.removeSpareChains();
     } catch (error) {
       metrics.failures.inc();
+      metrics.kubeProxy.noteFailure();
       throw error;
     }
     this.#first = false;
@@ -182,7 +187,9 @@ export class ServiceProxy {
     this.#sourceLists.forgetInherited();
     metrics.elements.set(this.#kernel.size);
     metrics.setAside.set(this.#setAside.size);
-    metrics.syncSeconds.observe((clock.now() - began) / 1000);
+    const seconds = (clock.now() - began) / 1000;
+    metrics.syncSeconds.observe(seconds);
+    metrics.kubeProxy.noteSync(seconds);
   }
 
   /**
@@ -196,9 +203,13 @@ export class ServiceProxy {
   }
 
   async #clean(): Promise<void> {
-    const { log, metrics } = this.#options;
+    const { log, metrics, clock } = this.#options;
+    const began = clock.now();
     try {
-      const { UDP, TCP } = await this.#flows.clean();
+      const cleaned = await this.#flows.clean();
+      if (!cleaned) return;
+      const { UDP, TCP } = cleaned;
+      metrics.kubeProxy.noteCleaning((clock.now() - began) / 1000, UDP + TCP);
       metrics.staleFlows.inc({ protocol: 'UDP' }, UDP);
       metrics.staleFlows.inc({ protocol: 'TCP' }, TCP);
     } catch (error) {
@@ -359,6 +370,7 @@ export class ServiceProxy {
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       this.#options.metrics.failures.inc();
+      this.#options.metrics.kubeProxy.noteFailure();
       const { message } = error;
       this.#options.log.warn({ error: message, services: keys.length }, 'the kernel refused a transaction');
       // Perhaps our picture of it is wrong, or somebody removed everything.
