@@ -445,9 +445,11 @@ export class ServiceProxy {
   }
 
   async #settle(keys: readonly string[]): Promise<void> {
+    const sent = keys.map((key) => [key, this.#unsettled.get(key)] as const);
     await this.#kernel.apply(this.#differences(keys));
-    for (const key of keys) {
-      this.#unsettled.delete(key);
+    for (const [key, elements] of sent) {
+      // What became unsettled while these were on their way is for the next time.
+      if (this.#unsettled.get(key) === elements) this.#unsettled.delete(key);
       this.#setAside.delete(key);
     }
   }
