@@ -11,11 +11,17 @@ export class AgentProcess {
   readonly #lines: Interface;
   readonly #said = new Set<string>();
 
-  /** For the Node `here`. */
-  constructor(kubeconfig: string, args: readonly string[] = []) {
+  /** Of a network namespace of the machine by name, or else of the test's own. */
+  constructor(
+    kubeconfig: string,
+    args: readonly string[] = [],
+    { nodeName = 'here', networkNamespace }: { nodeName?: string; networkNamespace?: string } = {},
+  ) {
     const pages = ['--metrics-bind-address', '127.0.0.1:0', '--healthz-bind-address', '127.0.0.1:0'];
-    const words = ['agent', '--kubeconfig', kubeconfig, '--node-name', 'here', ...pages, ...args];
-    this.#child = spawn(COMMAND, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const words = ['agent', '--kubeconfig', kubeconfig, '--node-name', nodeName, ...pages, ...args];
+    const inside = networkNamespace === undefined ? [] : ['ip', 'netns', 'exec', networkNamespace];
+    const [command = COMMAND, ...rest] = [...inside, COMMAND, ...words];
+    this.#child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (!stdout) throw new Error('the child has no pipes');
     this.#lines = createInterface({ input: stdout });
@@ -31,9 +37,9 @@ export class AgentProcess {
     ended.catch(() => {});
   }
 
-  async stop(): Promise<void> {
+  async stop(signal?: NodeJS.Signals): Promise<void> {
     const ended = once(this.#child, 'exit');
-    this.#child.kill();
+    this.#child.kill(signal);
     await ended;
   }
 }
