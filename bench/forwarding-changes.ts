@@ -9,7 +9,7 @@ import { keyOf, service, slice } from './objects.ts';
 import type { BenchRow } from './row.ts';
 import { quantile, remove, serviceProxy } from './service-proxy.ts';
 
-const SIZES = [10, 10_000];
+const SIZES = [10, 10_000, 50_000];
 const CHANGES = 300;
 /** Milliseconds between spaced changes. */
 const SPACE = 5;
