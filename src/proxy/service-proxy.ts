@@ -173,6 +173,7 @@ export class ServiceProxy {
     try {
       if (this.#foreign) await this.#repair();
       await this.#settleAll();
+      this.#flows.inForce();
       await this.#settleRanges();
       await this.#kernel.activate();
       await this.#forgetClients();

@@ -10,6 +10,8 @@ export class AgentProcess {
   readonly #child: ChildProcess;
   readonly #lines: Interface;
   readonly #said = new Set<string>();
+  /** What it logged last, for those who wonder what keeps it. */
+  readonly lastWords: string[] = [];
 
   /** Of a network namespace of the machine by name, or else of the test's own. */
   constructor(
@@ -25,7 +27,11 @@ export class AgentProcess {
     const { stdout } = this.#child;
     if (!stdout) throw new Error('the child has no pipes');
     this.#lines = createInterface({ input: stdout });
-    this.#lines.on('line', (line) => this.#said.add(JSON.parse(line).msg));
+    this.#lines.on('line', (line) => {
+      this.#said.add(JSON.parse(line).msg);
+      this.lastWords.push(line);
+      if (this.lastWords.length > 10) this.lastWords.shift();
+    });
   }
 
   /** Resolves once it has logged this message; rejects where it ends before. */

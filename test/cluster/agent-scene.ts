@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { KubeApi } from '../../src/kube/kube-api.ts';
 import { NODES } from '../../src/kube/resources.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
@@ -72,7 +73,7 @@ export class AgentScene extends Scene {
     const isListed = (address: string) => listed().includes(` ${address} `);
     const arrived = async () =>
       addresses.length === 0 ? !listed().includes('elements') : addresses.every(isListed);
-    await until(arrived, 'the agent does not know the node’s addresses');
+    await this.#until(arrived);
   }
 
   override async remove(): Promise<void> {
@@ -90,7 +91,7 @@ export class AgentScene extends Scene {
   protected override async bring(objects: Objects): Promise<void> {
     await this.#writer.write(objects);
     await this.#writer.write(tick(++this.#ticks % 2));
-    await until(() => this.#hasTicked(this.#ticks % 2), 'the agent does not come up to date');
+    await this.#until(() => this.#hasTicked(this.#ticks % 2));
   }
 
   protected override forget(objects: Objects): Promise<void> {
@@ -114,6 +115,16 @@ export class AgentScene extends Scene {
       if ((await answer(TICK.turned + 1 - turn)) !== 'ECONNREFUSED') return false;
     }
     return true;
+  }
+
+  async #until(holds: () => Promise<boolean>): Promise<void> {
+    const limit = performance.now() + DEADLINE;
+    while (!(await holds())) {
+      // What the agent hears of the API server comes through this process.
+      await setImmediate();
+      if (performance.now() > limit)
+        throw new Error(`the agent does not come up to date; it said ${this.#agent?.lastWords.join('\n')}`);
+    }
   }
 
   async #prepare() {
@@ -158,9 +169,4 @@ function tick(turn: number): Objects {
       'default/tick-6': slice('tick', [{ address: POD.a[1] }], targets),
     },
   };
-}
-
-async function until(holds: () => Promise<boolean>, problem: string): Promise<void> {
-  const limit = performance.now() + DEADLINE;
-  while (!(await holds())) if (performance.now() > limit) throw new Error(problem);
 }
