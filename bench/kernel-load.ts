@@ -1,18 +1,14 @@
 // Time from Services and EndpointSlices to rules in the kernel: 10,000 Services at once, then one change among them.
-import { Registry } from 'prom-client';
 import { systemClock } from '../src/clock/clock.ts';
 import { NetlinkConnection } from '../src/netlink/connection.ts';
 import { changeElements, type ElementChanges, listElements } from '../src/netlink/nftables.ts';
-import { createLogger } from '../src/observe/logger.ts';
-import { HealthChecks } from '../src/proxy/health-checks.ts';
-import { proxyMetrics } from '../src/proxy/metrics.ts';
-import { DEFAULT_RULES, SET_NAMES, TABLES } from '../src/proxy/rules.ts';
-import { ServiceProxy } from '../src/proxy/service-proxy.ts';
+import { SET_NAMES, TABLES } from '../src/proxy/rules.ts';
 import { NETLINK_NETFILTER } from '../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../src/sockets/open-netlink-socket.ts';
 import { AT_ONCE, elementsAsCommands, nft } from './nft-text.ts';
 import { keyOf, service, slice } from './objects.ts';
 import type { BenchRow } from './row.ts';
+import { quantile, serviceProxy } from './service-proxy.ts';
 
 const SERVICES = 10_000;
 /** Changes of which the middle one is told. */
@@ -22,19 +18,7 @@ const [TABLE] = TABLES;
 const COMMANDS = 11;
 
 export async function kernelLoad(): Promise<BenchRow[]> {
-  const log = createLogger({ component: 'bench', level: 'silent' });
-  const proxy = new ServiceProxy({
-    open: openNetlinkSocket,
-    nodeName: 'node',
-    rules: DEFAULT_RULES,
-    resetStaleTcp: false,
-    clock: systemClock,
-    log,
-    healthChecks: new HealthChecks({ clock: systemClock, log, healthy: () => true, onRefused: () => {} }),
-    onForeignChange: () => {},
-    onComplaints: () => {},
-    metrics: proxyMetrics(new Registry()),
-  });
+  const proxy = serviceProxy();
   const objects = Array.from({ length: SERVICES }, (_, i) => ({ service: service(i), slice: slice(i, 1) }));
   const load = await elapsed(async () => {
     await proxy.start();
@@ -97,9 +81,9 @@ export async function kernelLoad(): Promise<BenchRow[]> {
     },
     {
       name: `one endpoint changed at ${size}, median`,
-      value: median(times),
+      value: quantile(times, 0.5),
       unit: 'ms',
-      alternative: { name: 'the same by nft -f', value: median(commandTimes) },
+      alternative: { name: 'the same by nft -f', value: quantile(commandTimes, 0.5) },
     },
   ];
 }
@@ -111,8 +95,4 @@ async function elapsed(work: () => unknown): Promise<number> {
   const began = performance.now();
   await work();
   return performance.now() - began;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

@@ -11,6 +11,7 @@ import { clusterAddress, endpointAddress } from './addresses.ts';
 import { elementsAsCommands, nft } from './nft-text.ts';
 import { FAIRLEAD, kubeProxy, NodeProxy, type ProxyKind } from './node-proxy.ts';
 import type { BenchRow } from './row.ts';
+import { quantile } from './service-proxy.ts';
 
 /** Services, and endpoints of each, at a start; with the targets for milliseconds. */
 const STARTS = [
@@ -148,12 +149,13 @@ async function coldStart(
     await until(clusterAddress(i), (answer) => answer.startsWith('10.'));
   const value = performance.now() - began;
   const { processor, peak } = proxy.usage();
+  const size = `${services.toLocaleString('en')} x ${endpoints}`;
+  const connects = services > MOST_FOR_KUBE_PROXY ? [await connected(`${kind.name}, ${size}`, services)] : [];
   await proxy.kill();
   const alternative =
     kind === FAIRLEAD ? { alternative: { name: 'the same table by nft -f', value: byText() } } : {};
   clear(kind);
   await api.end();
-  const size = `${services.toLocaleString('en')} x ${endpoints}`;
   return [
     {
       name: `${kind.name}: start to rules in force, API lists included, ${size}`,
@@ -174,6 +176,7 @@ async function coldStart(
       unit: 'MiB',
       ...(size === '10,000 x 2' ? { target: '< 250' } : {}),
     },
+    ...connects,
   ];
 }
 
@@ -214,9 +217,7 @@ async function changesAt(kind: ProxyKind, services: number): Promise<BenchRow[]>
       if (pause > 0) await wait(pause);
       times.push(await change());
     }
-    times.sort((a, b) => a - b);
-    const median = times[times.length >> 1] ?? Number.NaN;
-    const high = times[Math.floor(times.length * 0.99)] ?? Number.NaN;
+    const [median, high] = [quantile(times, 0.5), quantile(times, 0.99)];
     rows.push(
       {
         name: `${at}: slice changed to connections follow, ${how}, median`,
@@ -227,7 +228,7 @@ async function changesAt(kind: ProxyKind, services: number): Promise<BenchRow[]>
       { name: '… 99th percentile', value: high, unit: 'ms', target: services > 10 ? '< 50' : '< 20' },
     );
   }
-  rows.push(...(await connects(at, services)));
+  rows.push(await connected(at, services), await refused(at, services));
   if (services >= AT_ONCE) {
     const numbers = Array.from({ length: AT_ONCE }, (_, i) => i);
     await api.change(numbers, ++version);
@@ -269,30 +270,38 @@ async function changesAt(kind: ProxyKind, services: number): Promise<BenchRow[]>
   return rows;
 }
 
-/** Connections through a cluster address and, in turn with them, directly; and to a Service without endpoints. */
-async function connects(at: string, services: number): Promise<BenchRow[]> {
-  const [through, direct, refused]: [number[], number[], number[]] = [[], [], []];
-  const time = async (times: number[], address: string, port: number) => {
-    const began = performance.now();
-    await ask(address, port, LONGEST_ANSWER);
-    times.push(performance.now() - began);
-  };
+/** Connections through a cluster address and, in turn with them, directly. */
+async function connected(at: string, services: number): Promise<BenchRow> {
+  const [through, direct]: [number[], number[]] = [[], []];
   const target = Math.floor(services / 2);
   for (let n = 0; n < CONNECTS; n++) {
-    await time(through, clusterAddress(target), 80);
-    await time(direct, endpointAddress(target, 0), 8080);
+    through.push(await timed(clusterAddress(target), 80));
+    direct.push(await timed(endpointAddress(target, 0), 8080));
   }
-  for (let n = 0; n < REFUSED; n++) await time(refused, clusterAddress(services - 1), 80);
-  const median = (times: number[]) => times.toSorted((a, b) => a - b)[times.length >> 1] ?? Number.NaN;
-  return [
-    {
-      name: `${at}: connect, question and answer, median of ${CONNECTS}`,
-      value: median(through) * 1_000,
-      unit: 'µs',
-      alternative: { name: 'past the proxy, in turn', value: median(direct) * 1_000 },
-    },
-    { name: `${at}: a connection is refused, median`, value: median(refused), unit: 'ms', target: '< 1' },
-  ];
+  return {
+    name: `${at}: connect, question and answer, median of ${CONNECTS}`,
+    value: quantile(through, 0.5) * 1_000,
+    unit: 'µs',
+    alternative: { name: 'past the proxy, in turn', value: quantile(direct, 0.5) * 1_000 },
+  };
+}
+
+/** The last Service has no endpoints. */
+async function refused(at: string, services: number): Promise<BenchRow> {
+  const times: number[] = [];
+  for (let n = 0; n < REFUSED; n++) times.push(await timed(clusterAddress(services - 1), 80));
+  return {
+    name: `${at}: a connection is refused, median`,
+    value: quantile(times, 0.5),
+    unit: 'ms',
+    target: '< 1',
+  };
+}
+
+async function timed(address: string, port: number): Promise<number> {
+  const began = performance.now();
+  await ask(address, port, LONGEST_ANSWER);
+  return performance.now() - began;
 }
 
 function clear({ tables }: ProxyKind): void {

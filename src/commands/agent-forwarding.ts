@@ -61,7 +61,7 @@ export async function startForwarding(
     nodeName,
     clock: systemClock,
     log,
-    metrics: proxyMetrics(agent.registry),
+    metrics: proxyMetrics(agent.registry, systemClock),
     rules: {
       podInterface: detection.kind === 'interface' ? detection.pods : undefined,
       masqueradeBit: traffic.masqueradeBit,

@@ -1,4 +1,5 @@
 // Requests over a netlink socket: one at a time, each with its acknowledgement, dump or batch answer.
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Timer } from '../clock/clock.ts';
 import type { NetlinkSocket, NetlinkSocketOptions, OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
 import {
@@ -109,9 +110,12 @@ export class NetlinkConnection {
    * A table that changed while it was read is read again; one that never holds still rejects with EINTR.
    */
   async dump<T>(request: Request, read: (message: Message) => T | undefined): Promise<T[]> {
+    let before: readonly T[] | undefined;
     for (let tries = 1; tries <= DUMP_TRIES; tries++) {
       const { found, interrupted } = await this.#dumpOnce(request, read);
-      if (!interrupted) return found;
+      // The kernel says the same where somebody changed a table that is none of ours, and may never stop doing so.
+      if (!interrupted || isDeepStrictEqual(found, before)) return found;
+      before = found;
     }
     throw new NetlinkError('EINTR', `the kernel's table changed during each of ${DUMP_TRIES} readings`);
   }

@@ -42,7 +42,11 @@ export async function readTable(
   table: string,
 ): Promise<TableContent | undefined> {
   const dump = async (get: number, answer: number) => {
-    const request: Request = { type: get, body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]) };
+    // Of rules the kernel lists those of this table alone then; what others have may be much, and change all the time.
+    const request: Request = {
+      type: get,
+      body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(TABLE, table),
+    };
     const all = await connection.dump(request, (message) => attributesOf(message, answer));
     return all.filter((each) => text(each, TABLE) === table);
   };

@@ -20,33 +20,42 @@ export type Cleaned = Readonly<Record<StaleFlows['protocol'], number>>;
 
 export class FlowCleaner {
   readonly #options: FlowCleanerOptions;
-  #stale: readonly StaleFlows[];
+  /** Of tables that are not in force yet, and of those that are. */
+  #noted: readonly StaleFlows[];
+  #due: readonly StaleFlows[];
   /** Of its own, so that no change of rules waits for it. */
   #connection: NetlinkConnection | undefined;
 
   constructor(options: FlowCleanerOptions) {
     this.#options = options;
-    this.#stale = this.#nothing();
+    this.#noted = this.#nothing();
+    this.#due = this.#nothing();
   }
 
-  /** A Service's table changed. */
+  /** A Service's table changed, and is not in force yet. */
   note(before: ServiceTable, after: ServiceTable): void {
-    for (const stale of this.#stale) stale.note(before, after);
+    for (const stale of this.#noted) stale.note(before, after);
+  }
+
+  /** The tables that were noted are in force. Before that a flow that is deleted comes back with its next packet. */
+  inForce(): void {
+    for (const [i, due] of this.#due.entries()) due.add(this.#noted[i] ?? due);
+    this.#noted = this.#nothing();
   }
 
   /**
-   * To be called when the kernel has the tables that were noted, and not while it runs; more may be noted meanwhile.
-   * Rejects when the kernel cannot be asked, and then what was noted is for the next time.
+   * For tables that are in force; not to be called while it runs. Resolves with undefined where there was nothing to
+   * look for. Rejects when the kernel cannot be asked, and then it is for the next time.
    */
-  async clean(): Promise<Cleaned> {
+  async clean(): Promise<Cleaned | undefined> {
     const deleted = { UDP: 0, TCP: 0 };
-    const noted = this.#stale;
-    if (noted.every(({ families }) => families.length === 0)) return deleted;
-    this.#stale = this.#nothing();
+    const due = this.#due;
+    if (due.every(({ families }) => families.length === 0)) return undefined;
+    this.#due = this.#nothing();
     const own = ownAddresses();
     try {
       this.#connection ??= new NetlinkConnection({ ...this.#options, protocol: NETLINK_NETFILTER });
-      for (const stale of noted) {
+      for (const stale of due) {
         const { protocol, families } = stale;
         const matches = (flow: Flow) => stale.isStale(flow, (address) => own.has(address));
         for (const family of families)
@@ -55,8 +64,8 @@ export class FlowCleaner {
     } catch (error) {
       this.close();
       this.#connection = undefined;
-      for (const [i, stale] of noted.entries()) stale.add(this.#stale[i] ?? stale);
-      this.#stale = noted;
+      for (const [i, stale] of due.entries()) stale.add(this.#due[i] ?? stale);
+      this.#due = due;
       throw error;
     }
     return deleted;

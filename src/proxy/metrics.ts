@@ -1,5 +1,7 @@
 // Figures on forwarding.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Clock } from '../clock/clock.ts';
+import { KubeProxyMetrics } from './kube-proxy-metrics.ts';
 
 export interface ProxyMetrics {
   readonly syncSeconds: Histogram;
@@ -10,11 +12,13 @@ export interface ProxyMetrics {
   readonly complaints: Gauge;
   readonly staleFlows: Counter<'protocol'>;
   readonly repairs: Counter;
+  readonly kubeProxy: KubeProxyMetrics;
 }
 
-export function proxyMetrics(registry: Registry): ProxyMetrics {
+export function proxyMetrics(registry: Registry, clock: Clock): ProxyMetrics {
   const registers = [registry];
   return {
+    kubeProxy: new KubeProxyMetrics(registry, clock),
     syncSeconds: new Histogram({
       name: 'fairlead_proxy_sync_seconds',
       help: 'Time from a noticed change to its rules in the kernel',

@@ -138,11 +138,14 @@ export class ServiceProxy {
   setService(key: string, service: ServiceObject | undefined): void {
     this.#known(key).service = service;
     this.#dirty.add(key);
+    this.#options.metrics.kubeProxy.noteChange('service');
   }
 
   setEndpointSlice(key: string, slice: EndpointSliceObject | undefined): void {
     const before = this.#sliceOwners.get(key);
     const now = slice && serviceKeyOf(slice);
+    if (before !== undefined || now !== undefined)
+      this.#options.metrics.kubeProxy.noteChange('endpoint', slice);
     if (before !== undefined) {
       this.#known(before).slices.delete(key);
       this.#sliceOwners.delete(key);
@@ -163,18 +166,21 @@ export class ServiceProxy {
     if (!this.#hasWork) return;
     const began = clock.now();
     metrics.changes.inc(this.#dirty.size);
+    metrics.kubeProxy.noteBegin();
     for (const key of this.#dirty) this.#recompute(key);
     this.#dirty.clear();
     if (this.#first) this.#unsettle(PREDECESSOR, this.#inKernel());
     try {
       if (this.#foreign) await this.#repair();
       await this.#settleAll();
+      this.#flows.inForce();
       await this.#settleRanges();
       await this.#kernel.activate();
       await this.#forgetClients();
       await this.#kernel.removeSpareChains();
     } catch (error) {
       metrics.failures.inc();
+      metrics.kubeProxy.noteFailure();
       throw error;
     }
     this.#first = false;
@@ -182,7 +188,9 @@ export class ServiceProxy {
     this.#sourceLists.forgetInherited();
     metrics.elements.set(this.#kernel.size);
     metrics.setAside.set(this.#setAside.size);
-    metrics.syncSeconds.observe((clock.now() - began) / 1000);
+    const seconds = (clock.now() - began) / 1000;
+    metrics.syncSeconds.observe(seconds);
+    metrics.kubeProxy.noteSync(seconds);
   }
 
   /**
@@ -196,9 +204,13 @@ export class ServiceProxy {
   }
 
   async #clean(): Promise<void> {
-    const { log, metrics } = this.#options;
+    const { log, metrics, clock } = this.#options;
+    const began = clock.now();
     try {
-      const { UDP, TCP } = await this.#flows.clean();
+      const cleaned = await this.#flows.clean();
+      if (!cleaned) return;
+      const { UDP, TCP } = cleaned;
+      metrics.kubeProxy.noteCleaning((clock.now() - began) / 1000, UDP + TCP);
       metrics.staleFlows.inc({ protocol: 'UDP' }, UDP);
       metrics.staleFlows.inc({ protocol: 'TCP' }, TCP);
     } catch (error) {
@@ -359,6 +371,7 @@ export class ServiceProxy {
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       this.#options.metrics.failures.inc();
+      this.#options.metrics.kubeProxy.noteFailure();
       const { message } = error;
       this.#options.log.warn({ error: message, services: keys.length }, 'the kernel refused a transaction');
       // Perhaps our picture of it is wrong, or somebody removed everything.
@@ -433,9 +446,11 @@ export class ServiceProxy {
   }
 
   async #settle(keys: readonly string[]): Promise<void> {
+    const sent = keys.map((key) => [key, this.#unsettled.get(key)] as const);
     await this.#kernel.apply(this.#differences(keys));
-    for (const key of keys) {
-      this.#unsettled.delete(key);
+    for (const [key, elements] of sent) {
+      // What became unsettled while these were on their way is for the next time.
+      if (this.#unsettled.get(key) === elements) this.#unsettled.delete(key);
       this.#setAside.delete(key);
     }
   }

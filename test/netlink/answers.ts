@@ -5,6 +5,9 @@ import { MessageBuilder, NLMSG_DONE, NLMSG_ERROR } from '../../src/netlink/messa
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 
+/** linux/netlink.h: what is to be created must not be there. */
+export const NLM_F_EXCL = 0x200;
+
 export function int32(value: number): Uint8Array {
   return new Uint8Array(Int32Array.of(value).buffer);
 }

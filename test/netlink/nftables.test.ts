@@ -201,7 +201,7 @@ describe('elements in the kernel', () => {
     const [before, after] = [numbered(1), { ...numbered(1), data: numbered(2).data }];
     await changeElements(connection, 't', [{ set: 'm', operation: 'add', elements: [before] }]);
     const replaced = changeElements(connection, 't', [{ set: 'm', operation: 'add', elements: [after] }]);
-    await expect(replaced).rejects.toMatchObject({ refused: [0] });
+    await expect(replaced).rejects.toMatchObject({ code: 'EEXIST', refused: [0] });
     await changeElements(connection, 't', [
       { set: 'm', operation: 'delete', elements: [before] },
       { set: 'm', operation: 'add', elements: [after] },

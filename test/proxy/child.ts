@@ -44,6 +44,11 @@ export class Child {
     }) as Promise<T>; // the caller knows what the function returns
   }
 
+  /** Stops it, or lets it go on: a process that gets no time. */
+  pause(paused: boolean): void {
+    this.#process.kill(paused ? 'SIGSTOP' : 'SIGCONT');
+  }
+
   /** As with kill -9. */
   async kill(): Promise<void> {
     this.#process.kill('SIGKILL');

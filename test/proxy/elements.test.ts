@@ -272,6 +272,16 @@ describe('the kernel’s elements', () => {
     expect(await kernelOf(HISTORY)).toEqual([]);
   });
 
+  it('of the node that change while others of it are on their way are not forgotten', async () => {
+    await history.call('nodeMeanwhile', { addresses: ['192.0.2.2'] });
+    await history.call('node', { addresses: ['192.0.2.1'] });
+    expect(await kernelOf(HISTORY)).toEqual(['IPv4 nodes 192.0.2.1']);
+    await history.call('set', {});
+    expect(await kernelOf(HISTORY)).toEqual(['IPv4 nodes 192.0.2.2']);
+    await history.call('node', {});
+    expect(await kernelOf(HISTORY)).toEqual([]);
+  });
+
   it('are as many as a Service has endpoints, with one more chain for a number that never was', async () => {
     const endpoints = Array.from({ length: 1_000 }, (_, i) => ({
       address: `10.244.${i >> 8}.${i & 255}`,
@@ -316,7 +326,7 @@ describe('the kernel’s elements', () => {
     expect(await history.call('metric', 'fairlead_proxy_services_set_aside')).toEqual([0]);
   });
 
-  it('include those for SCTP (rules only: Node has no SCTP sockets to send by)', async () => {
+  it('include those for SCTP, in a map of their own', async () => {
     const ports = [{ protocol: 'SCTP', port: 36412 }] as const;
     await history.call('set', {
       services: { 'default/a': service('a', { clusterIPs: ['10.96.0.1', 'fd00:96::1'], ports }) },

@@ -44,13 +44,27 @@ describe('a kernel table', () => {
     table.close();
   });
 
-  it('believes what it believed when the kernel refuses an element', async () => {
-    const { table, sent } = kernel((last) => [acknowledgement(last, 17)]);
+  it.each([
+    ['EEXIST', 17], // another element is under its key
+    ['EBUSY', 16],
+    ['ENOENT', 2],
+    ['ENOSPC', 28],
+  ])('believes what it believed when the kernel refuses an element (%s)', async (code, errno) => {
+    const { table, sent } = kernel((last) => [acknowledgement(last, errno)]);
     const error = await table.apply([ELEMENT]).catch((reason) => reason);
     expect(error).toBeInstanceOf(RefusedError);
-    expect(error.cause).toMatchObject({ code: 'EEXIST' });
+    expect(error.cause).toMatchObject({ code });
     expect(table.size).toBe(0);
     expect(sent()).toEqual([BATCH_BEGIN]);
+    table.close();
+  });
+
+  it('holds no element to blame when it may change nothing (EPERM)', async () => {
+    // The kernel refuses the batch as a whole, by its beginning.
+    const { table } = kernel((last) => [acknowledgement(last - 1, 1)]);
+    const error = await table.apply([ELEMENT]).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'EPERM', message: expect.stringContaining('CAP_NET_ADMIN') });
+    expect(error).not.toBeInstanceOf(RefusedError);
     table.close();
   });
 

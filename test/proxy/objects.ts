@@ -43,8 +43,8 @@ export function service(
 
 export interface EndpointText {
   readonly address: string;
-  /** Node that it runs on. */
-  readonly node?: string;
+  /** Node that it runs on; null: none of the cluster's. */
+  readonly node?: string | null;
   readonly zone?: string;
   readonly ready?: boolean;
   readonly serving?: boolean;
@@ -65,7 +65,7 @@ export function slice(
     endpoints: endpoints.map(
       ({ address, node = 'node', zone, forZones = [], forNodes = [], ...conditions }) => ({
         addresses: [address],
-        nodeName: node,
+        ...(node === null ? {} : { nodeName: node }),
         ...(zone === undefined ? {} : { zone }),
         conditions,
         hints: {

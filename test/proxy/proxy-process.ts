@@ -22,15 +22,21 @@ const path = process.env.PATH;
 /** What is sent with these bytes in it, the kernel is to refuse. */
 let poison: Buffer | undefined;
 
-/** So many datagrams from now on cannot be sent. */
+/** Comes right before the next datagram. */
+let beforeSending: (() => void) | undefined;
+/** So many datagrams cannot be sent, after so many that can. */
 let broken = 0;
+let whole = 0;
 
 const open: OpenNetlinkSocket = (options) => {
   const socket = openNetlinkSocket(options);
   return {
     ...socket,
     send(datagram) {
-      if (broken-- > 0) throw Object.assign(new Error('sending: Message too long'), { code: 'EMSGSIZE' });
+      beforeSending?.();
+      beforeSending = undefined;
+      if (whole-- <= 0 && broken-- > 0)
+        throw Object.assign(new Error('sending: Message too long'), { code: 'EMSGSIZE' });
       socket.send(poisoned(datagram));
     },
   };
@@ -72,7 +78,7 @@ const proxy = new ServiceProxy({
   nodeName: 'node',
   clock: systemClock,
   log,
-  metrics: proxyMetrics(registry),
+  metrics: proxyMetrics(registry, systemClock),
   healthChecks: new HealthChecks({
     clock: systemClock,
     log,
@@ -150,6 +156,10 @@ answerCalls({
     await sync();
     await proxy.cleanFlows();
   },
+  /** As `node`, but while a change is on its way, and without bringing it to the kernel. */
+  nodeMeanwhile(node: NodeText) {
+    beforeSending = () => setNode(node);
+  },
   async deadNodes(...names: readonly string[]) {
     proxy.setDeadNodes(new Set(names));
     await sync();
@@ -159,8 +169,9 @@ answerCalls({
   poison(bytes: readonly number[]) {
     poison = bytes.length > 0 ? Buffer.from(bytes) : undefined;
   },
-  breakSends(count: number) {
+  breakSends(count: number, after = 0) {
     broken = count;
+    whole = after;
   },
   removeKubeProxyRules,
   repairAtOnce() {

@@ -13,7 +13,8 @@ const SILENCE = 400;
 export class Scene {
   readonly network: Network = makeNetwork();
   proxy!: Child; // `start` sets it, which tests call first
-  readonly #present = new Set<string>();
+  readonly #present = { services: new Set<string>(), slices: new Set<string>() };
+  readonly #serving = new Set<string>();
 
   /** A proxy, the first or in place of one that was killed. */
   async start(node: NodeText, environment: Readonly<Record<string, string>> = {}): Promise<void> {
@@ -21,10 +22,44 @@ export class Scene {
     await this.proxy.call('start', node);
   }
 
+  /** As with kill -9: the rules stay. */
+  async kill(): Promise<void> {
+    await this.proxy?.kill();
+  }
+
   async servePods(): Promise<void> {
-    const { a, b, c } = this.network.hosts;
-    for (const [name, pod] of Object.entries({ a, b, c }))
-      for (const transport of ['TCP', 'UDP']) await pod.call('serve', name, transport, POD_PORT);
+    for (const name of ['a', 'b', 'c'] as const)
+      for (const transport of ['TCP', 'UDP'] as const) await this.serve(name, name, transport, POD_PORT);
+  }
+
+  /** A host answers on a port with this name, from now on. */
+  async serve(host: keyof Network['hosts'], name: string, transport: Transport, port: number): Promise<void> {
+    const place = `${host} ${transport} ${port}`;
+    if (this.#serving.has(place)) return;
+    this.#serving.add(place);
+    await this.network.hosts[host].call('serve', name, transport, port);
+  }
+
+  /** Changes objects; null: it goes. Resolves when that is in force, and flows that it ends are ended. */
+  async set(objects: Objects): Promise<void> {
+    for (const kind of ['services', 'slices'] as const)
+      for (const [key, object] of Object.entries(objects[kind] ?? {}))
+        this.#present[kind][object ? 'add' : 'delete'](key);
+    await this.bring(objects);
+  }
+
+  /** The node is like this from now on. */
+  async setNode(node: NodeText): Promise<void> {
+    await this.proxy.call('node', node);
+  }
+
+  protected async bring(objects: Objects): Promise<void> {
+    await this.proxy.call('set', objects);
+  }
+
+  /** As `bring`, for what goes and need not be waited for. */
+  protected forget(objects: Objects): Promise<void> {
+    return this.bring(objects);
   }
 
   /** The Service `web`, or another one, with one port 80 and whatever else. */
@@ -35,20 +70,20 @@ export class Scene {
     status: Parameters<typeof service>[2] = {},
     name = 'web',
   ): Promise<void> {
-    this.#present.add(name);
     const ports = [{ protocol: transport, port: 80, ...spec.ports?.[0] }];
-    await this.proxy.call('set', {
+    await this.set({
       services: { [`default/${name}`]: service(name, { ...spec, ports }, status) },
       slices: { [`default/${name}-1`]: slice(name, pods, [{ protocol: transport, port: POD_PORT }]) },
-    } satisfies Objects);
+    });
   }
 
-  /** Every Service is gone. */
+  /** Every Service goes, at the latest before what is set next. */
   async clear(): Promise<void> {
-    const gone = (suffix: string) =>
-      Object.fromEntries([...this.#present].map((name) => [`default/${name}${suffix}`, null]));
-    await this.proxy.call('set', { services: gone(''), slices: gone('-1') } satisfies Objects);
-    this.#present.clear();
+    const gone = (keys: ReadonlySet<string>) => Object.fromEntries([...keys].map((key) => [key, null]));
+    const { services, slices } = this.#present;
+    await this.forget({ services: gone(services), slices: gone(slices) });
+    services.clear();
+    slices.clear();
   }
 
   ask(host: keyof Network['hosts'], transport: Transport, address: string, port = 80): Promise<Reply> {
@@ -81,7 +116,7 @@ export class Scene {
   }
 
   async remove(): Promise<void> {
-    await this.proxy?.kill();
+    await this.kill();
     await this.network.remove();
   }
 }
