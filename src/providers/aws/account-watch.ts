@@ -2,11 +2,11 @@
 import type { Clock, Random, Timer } from '../../clock/clock.ts';
 import type { Logger } from '../../observe/logger.ts';
 import type { OpenAccount } from './aws-provider.ts';
-import type { Known } from './known.ts';
 import { Orphans } from './orphans.ts';
 import type { Owner } from './ownership.ts';
-import { guarded, remove } from './pass.ts';
-import { intactIn, ownersIn, type Survey, Surveyor } from './survey.ts';
+import { guarded, type Prepared, remove } from './pass.ts';
+import { recognise } from './recognise.ts';
+import { ownersIn, type Survey, Surveyor } from './survey.ts';
 
 export interface AccountWatchOptions {
   readonly open: OpenAccount;
@@ -17,17 +17,24 @@ export interface AccountWatchOptions {
   /** Milliseconds. */
   readonly orphanGrace: number;
   readonly log: Logger;
+  /** Whether this controller looks after the account; all others look only where a Service asks for it. */
+  readonly leads: () => boolean;
   readonly clusterUid: () => string;
-  /** What should be intact in this account. */
-  readonly known: () => readonly (readonly [key: string, known: Known])[];
+  /** What should be intact in this account, as far as is known now. */
+  readonly expected: () => ReadonlyMap<string, Expected>;
+  /** As last heard; and, right before a removal, whether the API server has no such Service. */
   readonly isServed: (owner: Owner) => boolean;
+  readonly isGone: (owner: Owner) => Promise<boolean>;
   /** Hears of a Service that has to be read whole. */
   readonly onSuspect: (key: string) => void;
   readonly onLook: () => void;
 }
 
-/** Looks in which every Service is read whole once: lists tell nothing of attributes and targets. */
-const ROUND = 20;
+/** A Service that says of itself that all is applied. */
+export interface Expected {
+  readonly hostname: string;
+  readonly prepared: Prepared;
+}
 
 export class AccountWatch {
   readonly #options: AccountWatchOptions;
@@ -56,6 +63,11 @@ export class AccountWatch {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
+  }
+
+  /** What there is to say of the account is known soon. */
+  lookSoon(): void {
+    void this.recent().then(() => this.#options.onLook());
   }
 
   orphans(): readonly string[] {
@@ -87,18 +99,16 @@ export class AccountWatch {
   }
 
   async #check(): Promise<void> {
-    const { clock, driftCheck, known, onSuspect, onLook } = this.#options;
-    const began = clock.now();
+    const { open, leads, expected, onSuspect, onLook } = this.#options;
+    if (!leads()) return;
+    const before = expected();
     const survey = await this.#look();
-    if (this.#closed) return;
+    if (this.#closed || !leads()) return;
     if (survey) {
-      // What was read or written meanwhile is newer than the look.
-      const all = known().filter(([, { checkedAt, due }]) => checkedAt < began && due !== 'whole');
-      const oldest = all.toSorted(([, a], [, b]) => a.checkedAt - b.checkedAt);
-      const due = new Set(oldest.slice(0, Math.ceil(all.length / ROUND)).map(([key]) => key));
-      for (const [key, { desired, hostname, checkedAt }] of all) {
-        const isOld = due.has(key) && began - checkedAt >= (ROUND * driftCheck) / 2;
-        if (isOld || intactIn(survey, desired) !== hostname) onSuspect(key);
+      for (const [key, { hostname, prepared }] of expected()) {
+        // What was written meanwhile is newer than the look.
+        const wasSo = before.get(key)?.prepared.fingerprint === prepared.fingerprint;
+        if (wasSo && recognise(survey, open.account, prepared)?.hostname !== hostname) onSuspect(key);
       }
       await this.#collect(survey);
     }
@@ -106,12 +116,16 @@ export class AccountWatch {
   }
 
   async #collect(survey: Survey): Promise<void> {
-    const { open, clock, log, isServed, clusterUid } = this.#options;
+    const { open, clock, log, isServed, isGone, leads, clusterUid } = this.#options;
+    const leading: typeof open.api = (action, input) =>
+      open.api(action, input, () => {
+        if (!leads()) throw new Error('orphans are left to the controller that leads now');
+      });
     const now = clock.now();
     this.#orphans.see(ownersIn(survey, open.account, clusterUid()), isServed, now);
     for (const owner of this.#orphans.due(now)) {
-      if (this.#closed || isServed(owner)) continue;
-      const { kind } = await remove(open.api, open.account, owner, undefined);
+      if (this.#closed || isServed(owner) || !(await isGone(owner))) continue;
+      const { kind } = await remove(leading, open.account, owner, undefined);
       const { key, uid } = owner;
       log.info({ account: open.account.name, service: key, uid, outcome: kind }, 'removed an orphan');
     }

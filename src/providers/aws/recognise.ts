@@ -2,16 +2,17 @@
 import type { CloudAccount } from '../../api/cloud-account.ts';
 import { type DesiredState, desiredState } from './model.ts';
 import { loadBalancerOf } from './observe.ts';
+import type { ObservedState } from './observed.ts';
 import { UID_TAG } from './ownership.ts';
 import { type Prepared, schemeOf } from './pass.ts';
-import { intactIn, type Survey } from './survey.ts';
+import { intactIn, type Survey, stateIn } from './survey.ts';
 
 /** Undefined: it has to be read whole. */
 export function recognise(
   survey: Survey,
   account: CloudAccount,
   { owner, request, targets }: Prepared,
-): { readonly desired: DesiredState; readonly hostname: string } | undefined {
+): { readonly desired: DesiredState; readonly hostname: string; readonly listed: ObservedState } | undefined {
   const found = survey.loadBalancers.find(({ tags }) => tags[UID_TAG] === owner.uid);
   if (!found) return undefined;
   const { tags, object } = found;
@@ -27,5 +28,5 @@ export function recognise(
     targets,
   });
   const hostname = intactIn(survey, desired);
-  return hostname === undefined ? undefined : { desired, hostname };
+  return hostname === undefined ? undefined : { desired, hostname, listed: stateIn(survey, desired) };
 }
