@@ -10,6 +10,7 @@ import { bearsOurMark, clearingPatch, emptyingPatch, statusPatch } from '../stat
 import { type CloudClasses, isCloudService } from './cloud-route.ts';
 import { Feed } from './feed.ts';
 import { firstClaims } from './first-claims.ts';
+import { LatestServices } from './latest-services.ts';
 import { ServiceWriter, type ServiceWriterOptions } from './service-writer.ts';
 import { checkHeld, type Run, type WorkersOptions, workUntil } from './workers.ts';
 
@@ -26,14 +27,16 @@ export interface ReconcilerOptions extends WorkersOptions, ServiceWriterOptions 
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
+  readonly #latest: LatestServices;
   readonly #feed: Feed;
   readonly #writer: ServiceWriter;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#latest = new LatestServices(options.services);
     // Keys of pools are one lane: addresses are given by age.
     this.#feed = new Feed({ ...options, ask: () => ({ account: '' }) });
-    this.#writer = new ServiceWriter(options);
+    this.#writer = new ServiceWriter(options, this.#latest);
   }
 
   /** Works until `signal` aborts. The stores must hold their first whole list, and the provider its pools. */
@@ -77,8 +80,8 @@ export class Reconciler {
 
   async #reconcile(lease: Lease): Promise<Run> {
     const { key } = lease;
-    const { services, provider, cloud, onAllocation, clock } = this.#options;
-    const service = services.get(key);
+    const { provider, cloud, onAllocation, clock } = this.#options;
+    const service = this.#latest.get(key);
     const beforeWrite = () => checkHeld(lease);
     if (!service) {
       await this.#free(key, beforeWrite);
@@ -90,7 +93,10 @@ export class Reconciler {
     const places = service.metadata.annotations?.[PLACES_ANNOTATION];
     if ((cloud && isCloudService(service, cloud)) || (places !== undefined && !isServed)) {
       // Whoever works on its cloud writes its status, and lets go of it; its address is free when that shows it no more.
-      if (!showsPools(service)) await this.#free(key, beforeWrite);
+      if (showsPools(service)) return { ended: 'foreign' };
+      const proof = this.#writer.orProof(service, undefined);
+      if (proof) await this.#writer.write(service, proof, beforeWrite);
+      await this.#free(key, beforeWrite);
       return { ended: 'foreign' };
     }
     if (goes || read.kind === 'foreign' || read.kind === 'unready') {
@@ -101,7 +107,7 @@ export class Reconciler {
       read.kind === 'valid' ? await provider.ensure(read.value, beforeWrite) : await this.#refuse(read);
     onAllocation();
     // What a cloud made for it before its class changed goes when it is served here.
-    const patch = statusPatch(service, outcome, clock.wallTime(), places);
+    const patch = this.#writer.orProof(service, statusPatch(service, outcome, clock.wallTime(), places));
     const after = patch ? await this.#writer.writeAndTell(service, patch, beforeWrite) : service;
     if (after) {
       await provider.shows(key, outcome.addresses);
@@ -121,7 +127,7 @@ export class Reconciler {
    */
   async #release(service: ServiceObject, { kind }: ServiceRead, beforeWrite: () => void): Promise<void> {
     const concerned = kind !== 'foreign' || bearsOurMark(service);
-    const emptying = concerned ? emptyingPatch(service) : undefined;
+    const emptying = this.#writer.orProof(service, concerned ? emptyingPatch(service) : undefined);
     const emptied = emptying ? await this.#writer.write(service, emptying, beforeWrite) : service;
     await this.#free(keyOf(service), beforeWrite);
     const clearing = concerned && emptied ? clearingPatch(emptied) : undefined;

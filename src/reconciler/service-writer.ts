@@ -8,6 +8,7 @@ import { keyOf } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import { eventFor } from '../status/service-event.ts';
 import type { StatusPatch } from '../status/service-status.ts';
+import type { LatestServices } from './latest-services.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 
 export const FIELD_MANAGER = 'fairlead-controller';
@@ -21,9 +22,12 @@ export interface ServiceWriterOptions {
 
 export class ServiceWriter {
   readonly #options: ServiceWriterOptions;
+  readonly #latest: LatestServices | undefined;
 
-  constructor(options: ServiceWriterOptions) {
+  /** `latest`: hears what was written, where runs decide by what was last heard. */
+  constructor(options: ServiceWriterOptions, latest?: LatestServices) {
     this.#options = options;
+    this.#latest = latest;
   }
 
   /**
@@ -39,11 +43,24 @@ export class ServiceWriter {
     const { name, namespace = '' } = service.metadata;
     const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER } as const;
     try {
-      return await this.#options.api.patch(SERVICES, { name, namespace }, patch, options);
+      const written = await this.#options.api.patch(SERVICES, { name, namespace }, patch, options);
+      this.#latest?.wrote(service, written);
+      return written;
     } catch (error) {
       if (error instanceof KubeError && error.status === 404) return undefined;
+      if (!isRefusal(error)) this.#latest?.unanswered(keyOf(service));
       throw error;
     }
+  }
+
+  /**
+   * Where nothing is to be written, but the Service may not be what it seems: a patch of nothing, which the API server
+   * takes from who knows its version.
+   */
+  orProof(service: ServiceObject, patch: StatusPatch | undefined): StatusPatch | undefined {
+    const { resourceVersion } = service.metadata;
+    const unsure = resourceVersion !== undefined && this.#latest?.isUnsure(keyOf(service));
+    return patch ?? (unsure ? { metadata: { resourceVersion } } : undefined);
   }
 
   /** Logs and records the change of state that a patch, once written, made. */
@@ -69,6 +86,11 @@ export class ServiceWriter {
     if (after) this.tell(service, patch);
     return after;
   }
+}
+
+/** Whether the API server says that it has not done what it was asked. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof KubeError && error.status >= 400 && error.status < 500;
 }
 
 /** Why the Service was refused, as its condition says. */

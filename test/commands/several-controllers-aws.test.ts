@@ -27,7 +27,7 @@ beforeAll(async () => {
   test = await startTestServer({ crds: true });
   cluster = new Cluster(test.api);
   emulator = await AwsEmulator.start();
-  for (const name of ['a', 'b', 'c']) emulator.cloud.instances.add(`i-0000000${name}`);
+  for (const name of ['a', 'b', 'c']) emulator.cloud.addInstance(`i-0000000${name}`);
   for (const name of ['a', 'b']) await createNode(name);
   const { vpc, quotas } = { vpc: emulator.cloud.vpc, quotas: emulator.cloud.behaviour.quotas };
   quotas.loadBalancers = 500;

@@ -19,6 +19,7 @@ import {
 import { AccountWatch, type Expected } from './account-watch.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import { type Known, KnownServices } from './known.ts';
+import { NodeGroups } from './node-groups.ts';
 import type { Owner } from './ownership.ts';
 import {
   type Done,
@@ -77,8 +78,8 @@ const FIRST_HEALTH_CHECK = 15_000;
 const HEALTH_CHECK = 45_000;
 /** Milliseconds until a Service whose account is missing is looked at again. */
 const NO_ACCOUNT = 45_000;
-/** Looks at an account in which every Service is read whole once: lists tell nothing of attributes and targets. */
-const ROUND = 20;
+/** Milliseconds after which a Service runs again with which all is well: the queue knows until then what was done. */
+const SETTLED = 3_600_000;
 const NOTHING: Ingress = { addresses: [] };
 
 export class AwsProvider implements CloudProvider {
@@ -86,6 +87,8 @@ export class AwsProvider implements CloudProvider {
   readonly #listeners = new Set<(news: CloudNews) => void>();
   readonly #known = new KnownServices();
   readonly #watches = new Map<string, AccountWatch>();
+  /** By account: the groups of nodes and pods. */
+  readonly #groups = new Map<string, NodeGroups>();
   #accounts: ReadonlyMap<string, OpenAccount> = new Map();
   readonly #turns = new Turns(({ key, thorough }) => this.#tell({ key, why: 'turn', thorough }));
 
@@ -102,6 +105,7 @@ export class AwsProvider implements CloudProvider {
       if (accounts.get(name) === before.get(name)) continue;
       watch.close();
       this.#watches.delete(name);
+      this.#groups.delete(name);
     }
     for (const [name, open] of accounts) if (!this.#watches.has(name)) this.#watch(name, open);
     this.targetsChanged();
@@ -110,8 +114,10 @@ export class AwsProvider implements CloudProvider {
   /** Nodes or endpoints are others than before. `key`: of one Service alone. */
   targetsChanged(key?: string): void {
     const { sources } = this.#options;
-    for (const service of key === undefined ? sources.services() : [sources.service(key)])
-      if (service && this.#concerns(service)) this.#tell({ key: keyOf(service), why: 'inputs' });
+    const service = key === undefined ? undefined : sources.service(key);
+    const services =
+      key === undefined ? this.#concerned() : service && this.#concerns(service) ? [service] : [];
+    for (const each of services) this.#tell({ key: keyOf(each), why: 'inputs' });
   }
 
   /** This controller leads from now on. */
@@ -147,11 +153,11 @@ export class AwsProvider implements CloudProvider {
     const { account } = open;
     const prepared = this.#prepare(open, service);
     if (prepared.kind === 'refused') return this.#conclude(service, account.name, prepared);
-    const { fingerprint, owner } = prepared;
+    const { fingerprint, owner, asked } = prepared;
     const places = placesOf(service, account.name);
     const isAlone = places.length === 1;
     const remembered = this.#known.get(key, service, account.name, owner);
-    const thorough = run.thorough || this.#isOld(remembered);
+    const thorough = run.thorough || (remembered !== undefined && remembered.asked !== asked);
     const known = thorough ? undefined : remembered;
     const turn = { key, account: account.name, thorough };
     if (known?.fingerprint === fingerprint && isAlone) {
@@ -175,7 +181,7 @@ export class AwsProvider implements CloudProvider {
       const found = survey && recognise(survey, account, prepared);
       const now = clock.now();
       if (found) {
-        const from = { account: account.name, fingerprint, checkedAt: now, readAt: now };
+        const from = { account: account.name, fingerprint, asked, checkedAt: now };
         return this.#remember(service, { ...found, ...from });
       }
     }
@@ -183,14 +189,14 @@ export class AwsProvider implements CloudProvider {
       await run.claim({ places: placesText(places) ?? account.name, isApplied });
       this.#known.delete(key);
       const api = fenced(open.api, run.beforeWrite);
-      const result = await pass(api, account, prepared, known?.belief);
+      const groups = this.#nodeGroups(account.name);
+      if (thorough) groups.forget();
+      const result = await pass(api, account, prepared, groups, known?.belief);
       const whole = result.kind === 'done' ? await this.#leaveOthers(service, result, run) : result;
-      if (whole.kind !== 'done' || whole.notes.length > 0)
+      if (whole.kind !== 'done' || whole.notes.length + whole.unclear.length > 0)
         return this.#conclude(service, account.name, whole);
       const { health, ...made } = whole;
-      const now = clock.now();
-      const readAt = known?.belief ? known.readAt : now;
-      const from = { account: account.name, fingerprint, checkedAt: now, readAt };
+      const from = { account: account.name, fingerprint, asked, checkedAt: clock.now() };
       return this.#remember(service, { ...made, ...from }, health);
     });
   }
@@ -218,12 +224,6 @@ export class AwsProvider implements CloudProvider {
     this.#watches.clear();
   }
 
-  /** It should have been read whole by now, and others may have done so. */
-  #isOld(known: Known | undefined): boolean {
-    const { clock, driftCheck } = this.#options;
-    return known !== undefined && clock.now() - known.readAt >= 2 * ROUND * driftCheck;
-  }
-
   /** `health`: as just read; otherwise what the Service says of its targets stays. */
   #remember(service: ServiceObject, known: Known, health?: TargetHealth): CloudOutcome {
     this.#known.set(keyOf(service), known);
@@ -238,15 +238,14 @@ export class AwsProvider implements CloudProvider {
     return Math.max(0, checkedAt + pause - this.#options.clock.now());
   }
 
-  /** `again`: milliseconds until it is to be looked at again; undefined: all is well, until it is read whole. */
+  /** `again`: milliseconds until it is to be looked at again; undefined: all is well. */
   #shown(
     service: ServiceObject,
     { hostname, account, fingerprint }: Known,
     finding: Finding | undefined,
-    again?: number,
-    thorough?: boolean,
+    again = SETTLED,
+    thorough = false,
   ): CloudOutcome {
-    const { random, driftCheck } = this.#options;
     return {
       kind: 'done',
       addresses: [],
@@ -255,9 +254,8 @@ export class AwsProvider implements CloudProvider {
       source: account,
       places: account,
       applied: fingerprint,
-      again: again === undefined ? ROUND * driftCheck * (0.5 + random() / 2) : again * (1 + random() / 4),
-      // Of those that never get well, too, each is read whole now and then.
-      thorough: thorough ?? (again === undefined || random() > 1 - 1 / ROUND),
+      again: again * (1 + this.#options.random() / 4),
+      thorough,
       ...(finding ? { findings: [finding] } : {}),
     };
   }
@@ -273,8 +271,10 @@ export class AwsProvider implements CloudProvider {
     const places = placesText(result.kind === 'refused' ? placesOf(service) : placesOf(service, source));
     if (result.kind !== 'done')
       return { kind: result.kind, reason: result.reason, message: result.message, again, places, ...ingress };
-    const message = result.notes.join('; ');
-    return { kind: 'refused', reason: 'NotChangeable', message, again, places, ...ingress };
+    const { notes, unclear } = result;
+    const reason = notes.length > 0 ? 'NotChangeable' : 'NoNodeSecurityGroup';
+    const message = [...notes, ...unclear].join('; ');
+    return { kind: 'refused', reason, message, again, places, ...ingress };
   }
 
   #withoutAccount(service: ServiceObject): CloudOutcome {
@@ -300,6 +300,16 @@ export class AwsProvider implements CloudProvider {
     const named = new AwsAnnotations(service).own(CLOUD_ACCOUNT_ANNOTATION)?.value;
     if (named) return this.#accounts.get(named);
     return [...this.#accounts.values()].find(({ account }) => account.isDefault);
+  }
+
+  #nodeGroups(account: string): NodeGroups {
+    const found = this.#groups.get(account) ?? new NodeGroups(this.#options.clock);
+    this.#groups.set(account, found);
+    return found;
+  }
+
+  *#concerned(): Generator<ServiceObject> {
+    for (const service of this.#options.sources.services()) if (this.#concerns(service)) yield service;
   }
 
   #concerns(service: ServiceObject): boolean {
@@ -337,7 +347,9 @@ export class AwsProvider implements CloudProvider {
     }
     const { clusterName: cluster } = open.account;
     const owner = { cluster, key, uid: place.uid, clusterUid: this.#options.sources.clusterUid() };
-    const result = await remove(fenced(open.api, beforeWrite), open.account, owner, place.explicitName);
+    const last = ![...this.#concerned()].some((each) => keyOf(each) !== key);
+    const { explicitName } = place;
+    const result = await remove(fenced(open.api, beforeWrite), open.account, owner, { explicitName, last });
     if (result.kind === 'pending') throw new RemovalPendingError(result);
   }
 
@@ -353,6 +365,12 @@ export class AwsProvider implements CloudProvider {
       leads,
       clusterUid: () => sources.clusterUid(),
       expected: () => this.#expectedIn(open),
+      expectedOf: (key) => {
+        const service = sources.service(key);
+        return service && this.#expectedOf(open, service);
+      },
+      served: () => [...this.#concerned()].filter((each) => this.#openFor(each) === open).map(keyOf),
+      nodeGroups: this.#nodeGroups(name),
       isServed: ({ key, uid }) => {
         const service = sources.service(key);
         return service?.metadata.uid === uid && this.#concerns(service);
@@ -367,20 +385,27 @@ export class AwsProvider implements CloudProvider {
     if (leads()) watch.lookSoon();
   }
 
-  /** Services that say of themselves that all is applied, and have nothing elsewhere. */
   #expectedIn(open: OpenAccount): ReadonlyMap<string, Expected> {
+    return new Map(
+      [...this.#concerned()].flatMap((service) => {
+        const expected = this.#expectedOf(open, service);
+        return expected ? [[keyOf(service), expected]] : [];
+      }),
+    );
+  }
+
+  /** Undefined: the Service does not say of itself that all is applied, or has something elsewhere. */
+  #expectedOf(open: OpenAccount, service: ServiceObject): Expected | undefined {
     const { name } = open.account;
-    const expected = new Map<string, Expected>();
-    for (const service of this.#options.sources.services()) {
-      const [hostname] = hostnamesOf(service);
-      const applied = service.metadata.annotations?.[APPLIED_ANNOTATION];
-      if (hostname === undefined || applied === undefined || this.#openFor(service) !== open) continue;
-      if (placesOf(service, name).length > 1) continue;
-      const prepared = this.#prepare(open, service);
-      if (prepared.kind === 'prepared' && prepared.fingerprint === applied)
-        expected.set(keyOf(service), { hostname, prepared });
-    }
-    return expected;
+    const [hostname] = hostnamesOf(service);
+    const applied = service.metadata.annotations?.[APPLIED_ANNOTATION];
+    if (hostname === undefined || applied === undefined || this.#openFor(service) !== open) return undefined;
+    if (placesOf(service, name).length > 1) return undefined;
+    const prepared = this.#prepare(open, service);
+    if (prepared.kind !== 'prepared' || prepared.fingerprint !== applied) return undefined;
+    const { desired } = this.#known.get(keyOf(service), service, name, prepared.owner) ?? {};
+    const health = shownHealth(service);
+    return { hostname, prepared, ...(desired ? { desired } : {}), ...(health ? { health } : {}) };
   }
 
   #tell(news: CloudNews): void {

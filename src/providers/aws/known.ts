@@ -9,15 +9,16 @@ import type { Owner } from './ownership.ts';
 export interface Known {
   readonly account: string;
   readonly fingerprint: string;
+  /** The value by which a look was asked for last. */
+  readonly asked: string;
   readonly desired: DesiredState;
   readonly hostname: string;
   /** All that is there; undefined where only lists were read. */
   readonly belief?: ObservedState;
   /** What lists showed, where only they were read. */
   readonly listed?: ObservedState;
-  /** When its targets' health was last asked for, and when all of it was, on the clock. */
+  /** When its targets' health was last asked for, on the clock. */
   readonly checkedAt: number;
-  readonly readAt: number;
 }
 
 export class KnownServices {
@@ -35,8 +36,7 @@ export class KnownServices {
     const known = this.#known.get(key);
     const { owner } = known?.desired ?? {};
     const isItself = known?.account === account && owner?.uid === uid && owner.cluster === cluster;
-    if (isItself && service.metadata.annotations?.[APPLIED_ANNOTATION] === known.fingerprint) return known;
-    this.#known.delete(key);
-    return undefined;
+    const isApplied = service.metadata.annotations?.[APPLIED_ANNOTATION] === known?.fingerprint;
+    return isItself && isApplied ? known : undefined;
   }
 }

@@ -17,6 +17,12 @@ export function recognise(
   if (!found) return undefined;
   const { tags, object } = found;
   const current = loadBalancerOf(object, { tags, attributes: {}, listeners: [] });
+  const { securityGroups } = request;
+  const lets = securityGroups.kind !== 'none' && securityGroups.backend;
+  const bears = survey.backend !== undefined && current.groups.includes(survey.backend.id);
+  // Where its targets are is not in the survey: what lets it in somewhere is taken to let it in everywhere.
+  const nodeGroups = lets && bears ? survey.nodeGroups.map(({ id }) => id) : undefined;
+  if (lets && survey.backend && !nodeGroups?.length) return undefined;
   const desired = desiredState({
     request,
     owner,
@@ -24,9 +30,11 @@ export function recognise(
     scheme: schemeOf(request, current, account),
     // Names were resolved when this was made; another wish would have another fingerprint.
     subnets: current.mappings.map(({ subnet }) => subnet),
-    givenGroups: current.groups,
+    givenGroups: current.groups.filter((id) => id !== survey.backend?.id),
+    nodeGroups,
     targets,
   });
-  const hostname = intactIn(survey, desired);
-  return hostname === undefined ? undefined : { desired, hostname, listed: stateIn(survey, desired) };
+  const listed = stateIn(survey, desired);
+  const hostname = intactIn(listed, desired);
+  return hostname === undefined ? undefined : { desired, hostname, listed };
 }
