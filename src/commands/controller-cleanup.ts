@@ -5,7 +5,7 @@ import { type KubeApi, KubeError } from '../kube/kube-api.ts';
 import type { Term } from '../kube/leader-election.ts';
 import type { ServiceObject } from '../kube/objects.ts';
 import { SERVICES } from '../kube/resources.ts';
-import { FIELD_MANAGER } from '../reconciler/reconciler.ts';
+import { FIELD_MANAGER } from '../reconciler/service-writer.ts';
 import { bearsOurMark, clearingPatch, type StatusPatch } from '../status/service-status.ts';
 import type { Process } from './processes.ts';
 

@@ -9,6 +9,7 @@ import {
   ADDRESS_QUOTAS,
   ADDRESS_RESERVATIONS,
   ANNOUNCEMENTS,
+  CLOUD_ACCOUNTS,
   IP_ADDRESS_POOLS,
   L2_ADVERTISEMENTS,
   NAMESPACES,
@@ -22,37 +23,37 @@ import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
-import { type CloudOptions, cloudOf } from './controller-cloud.ts';
+import { type CloudOptions, cloudClasses } from './controller-clouds.ts';
 import { keepMembership, type MembershipPlace } from './controller-membership.ts';
-import { followingOnce, type Process } from './processes.ts';
+import type { Process } from './processes.ts';
 import { openQueue, type QueueOptions } from './queue-option.ts';
 
 /** What the pages show of a term. */
 export interface TermState {
   synced: boolean;
-  queue: WorkQueue | undefined;
+  readonly queues: Set<WorkQueue>;
 }
 
+/** `term`: follows each kind once, until the term ends. */
 export async function runTerm(
-  process: Process,
+  term: Process,
   {
     options,
     classes,
-    cloud: cloudOptions,
+    cloud,
     metrics,
     state,
   }: {
     options: MembershipPlace & QueueOptions;
     classes: ServiceClasses;
-    cloud: CloudOptions;
+    cloud: Pick<CloudOptions, 'classless'>;
     metrics: ReconcilerMetrics;
     state: TermState;
   },
   { signal, mayWrite }: Term,
 ): Promise<void> {
-  const { log } = process;
-  const term = followingOnce(process, signal);
-  const api = await process.connectToWrite(mayWrite);
+  const { log } = term;
+  const api = await term.connectToWrite(mayWrite);
   const services = term.follow(SERVICES);
   const namespaces = term.follow(NAMESPACES);
   const pools = term.follow(IP_ADDRESS_POOLS);
@@ -61,6 +62,7 @@ export async function runTerm(
   const nodes = term.follow(NODES);
   const advertisements = term.follow(L2_ADVERTISEMENTS);
   const announcements = term.follow(ANNOUNCEMENTS);
+  const accounts = term.follow(CLOUD_ACCOUNTS);
 
   const membership = keepMembership(term, api, options, signal);
   const provider = new L2Provider(auditTrail(log, metrics));
@@ -74,8 +76,6 @@ export async function runTerm(
     advertisements: advertisements.store,
     nodes: nodes.store,
   });
-  const sources = { api, services: services.store, namespaces: namespaces.store, nodes: nodes.store };
-  const cloud = cloudOf(process, sources, cloudOptions, { signal, mayWrite });
   const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
   // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
@@ -87,23 +87,24 @@ export async function runTerm(
     pools.synced,
     reservations.settled,
     quotas.settled,
-    cloud.settled,
+    accounts.settled,
   ];
   await Promise.race([stop, Promise.all(whole)]);
   if (signal.aborted) return membership;
   const opened = await openQueue(options, { share: 'leader', namespaces: namespaces.store, log, signal });
   if (!opened) return membership;
-  const { queue, buckets, close } = opened;
+  const { queue, close } = opened;
   const reconciler = new Reconciler({
     ...shared,
     services: services.store,
     namespaces: namespaces.store,
     queue,
     classes,
-    cloud: cloud.route,
+    cloud: cloudClasses(cloud, accounts.store),
     onAllocation: () => config.changed(),
   });
-  Object.assign(state, { synced: true, queue });
+  state.synced = true;
+  state.queues.add(queue);
   log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
   config.start(signal);
   sweepAnnouncements(
@@ -111,11 +112,10 @@ export async function runTerm(
     signal,
   );
   try {
-    // Nobody who gets an address from a pool waits for a cloud.
-    await Promise.all([reconciler.run(signal), cloud.start(buckets)]);
+    await reconciler.run(signal);
   } finally {
-    cloud.close();
-    Object.assign(state, { synced: false, queue: undefined });
+    state.synced = false;
+    state.queues.delete(queue);
     await close();
     // Figures on pools are the leader's to tell.
     metrics.poolAssigned.reset();

@@ -1,12 +1,14 @@
 // `fairlead controller`: gives Services their addresses and writes their status.
 import { type Command, Option } from 'commander';
 import { systemClock } from '../clock/clock.ts';
+import type { Term } from '../kube/leader-election.ts';
 import { leaderMetric } from '../kube/metrics.ts';
 import { MEMBERSHIP_PORT, WITNESS_PORT } from '../membership/udp.ts';
 import { serveHttp } from '../observe/http-server.ts';
-import { NO_KEYS, type QueueView } from '../queue/work-queue.ts';
+import { viewOfAll } from '../queue/view.ts';
 import { reconcilerMetrics } from '../reconciler/metrics.ts';
 import { cleanUp } from './controller-cleanup.ts';
+import { aws, Clouds } from './controller-clouds.ts';
 import type { MembershipPlace } from './controller-membership.ts';
 import { runTerm, type TermState } from './controller-term.ts';
 import { addLeaderOptions, type LeaderOptions, leaderElection, leaseTimes } from './leader-options.ts';
@@ -20,7 +22,7 @@ import {
   processCommand,
   udpPort,
 } from './options.ts';
-import { type Process, startProcess } from './processes.ts';
+import { followingOnce, type Process, startProcess } from './processes.ts';
 import { addQueueOption, checkQueue, type QueueOptions } from './queue-option.ts';
 import { queuePages } from './queue-pages.ts';
 import { runUntilSignal } from './run-until-signal.ts';
@@ -32,8 +34,6 @@ interface ControllerOptions extends CommonOptions, LeaderOptions, MembershipPlac
   readonly driftCheck: number;
   readonly orphanGrace: number;
 }
-
-const NO_QUEUE: QueueView = { ...NO_KEYS, oldest: 0, accounts: {}, parkedKeys: [] };
 
 export function controllerCommand(): Command {
   const command = processCommand(
@@ -91,12 +91,25 @@ async function runController(options: ControllerOptions, signal: AbortSignal): P
   if (options.cleanup) return alone((term) => cleanUp(process, classes, term));
   await checkQueue(options);
 
-  const state: TermState = { synced: false, queue: undefined };
+  const state: TermState = { synced: false, queues: new Set() };
   const leads = () => election?.leads() ?? true;
-  const metrics = reconcilerMetrics(process.registry, async () => state.queue?.view() ?? NO_QUEUE);
+  // What is shared is told once.
+  const metrics = reconcilerMetrics(process.registry, () => viewOfAll(leads() ? state.queues : []));
   leaderMetric(process.registry, leads);
   servePages(process, options, { state, leads }, signal);
-  await alone((term) => runTerm(process, { options, classes, cloud, metrics, state }, term));
+  const isShared = options.queue.kind !== 'memory';
+  const work = { options, pools: classes, metrics, queues: state.queues, open: aws(cloud), leads };
+  const shared = isShared ? new Clouds({ ...work, mayWrite: () => true }) : undefined;
+  const lead = async (term: Term) => {
+    // Nobody who gets an address from a pool waits for a cloud.
+    const parts = followingOnce(process, term.signal);
+    const pools = runTerm(parts, { options, classes, cloud, metrics, state }, term);
+    shared?.takeOver();
+    const { mayWrite } = term;
+    const own = shared ? undefined : new Clouds({ ...work, mayWrite }).run(parts, term.signal);
+    await Promise.all([pools, own]);
+  };
+  await Promise.all([alone(lead), shared?.run(process, signal)]);
   await process.stopped();
 }
 
@@ -112,7 +125,7 @@ function servePages(
     registry,
     // Who waits to lead is as well as who does.
     health: () => ({ healthy: true, detail: { leader: leads(), synced: state.synced } }),
-    pages: queuePages(() => state.queue),
+    pages: queuePages(() => state.queues),
     clock: systemClock,
     log,
     signal,

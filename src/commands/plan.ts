@@ -21,7 +21,7 @@ import {
   type PlannedChange,
   planChanges,
 } from '../reconciler/plan.ts';
-import { FIELD_MANAGER } from '../reconciler/reconciler.ts';
+import { FIELD_MANAGER } from '../reconciler/service-writer.ts';
 import { readManifests } from './manifests.ts';
 import { type ClusterOptions, clusterCommand } from './options.ts';
 import { planService } from './plan-cloud.ts';

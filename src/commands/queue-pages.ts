@@ -1,5 +1,6 @@
 // The controller's pages on its work queue: what `fairlead queue` asks.
 import type { HttpServerOptions, PageAnswer, PageRequest } from '../observe/http-server.ts';
+import { viewOfAll } from '../queue/view.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
 
 export const QUEUE_PAGE = '/queue';
@@ -10,27 +11,29 @@ const FORBIDDEN = { status: 403, body: { error: 'only for the controller’s own
 
 const NO_QUEUE = { status: 503, body: { error: 'this controller waits to lead: ask the one that does' } };
 
-/** `current`: the queue there is, while this controller leads. */
-export function queuePages(current: () => WorkQueue | undefined): NonNullable<HttpServerOptions['pages']> {
+/** `current`: the queues that this controller works on now. */
+export function queuePages(current: () => ReadonlySet<WorkQueue>): NonNullable<HttpServerOptions['pages']> {
   const page =
-    (answer: (queue: WorkQueue, request: PageRequest) => Promise<PageAnswer>) =>
+    (answer: (queues: ReadonlySet<WorkQueue>, request: PageRequest) => Promise<PageAnswer>) =>
     async (request: PageRequest): Promise<PageAnswer> => {
       if (!request.local) return FORBIDDEN;
-      const queue = current();
-      if (!queue) return NO_QUEUE;
+      const queues = current();
+      if (queues.size === 0) return NO_QUEUE;
       try {
-        return await answer(queue, request);
+        return await answer(queues, request);
       } catch (error) {
         return { status: 503, body: { error: `the queue does not answer: ${(error as Error).message}` } };
       }
     };
   return {
-    [QUEUE_PAGE]: page(async (queue) => ({ status: 200, body: await queue.view() })),
-    [RELEASE_PAGE]: page(async (queue, { method, query }) => {
+    [QUEUE_PAGE]: page(async (queues) => ({ status: 200, body: await viewOfAll(queues) })),
+    [RELEASE_PAGE]: page(async (queues, { method, query }) => {
       if (method !== 'POST') return { status: 405, body: { error: 'ask by POST' } };
       const key = query.get('key') ?? '';
-      const released = await queue.release(key);
-      return released ? { status: 200, body: {} } : { status: 404, body: { error: `no "${key}" is parked` } };
+      const released = await Promise.all([...queues].map((queue) => queue.release(key)));
+      return released.includes(true)
+        ? { status: 200, body: {} }
+        : { status: 404, body: { error: `no "${key}" is parked` } };
     }),
   };
 }

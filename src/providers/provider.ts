@@ -69,17 +69,58 @@ export interface Provider {
   subscribe(listener: (key: string) => void): () => void;
 }
 
-/** A provider that makes things outside of this cluster, where a restart finds them again. */
-export interface CloudProvider extends Omit<Provider, 'ensure'> {
-  /** As every provider's, or that others go first: the Service stays as it is until the provider tells of it. */
-  ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }>;
-  /** Where there may be something of the Service, as its annotation says; undefined: nowhere. */
-  placesOf(service: ServiceObject): string | undefined;
-  /** The same, with the account that serves it now: to stand on it before anything is made there. */
-  claim(service: ServiceObject): string | undefined;
+/**
+ * A provider that makes things outside of this cluster, where every controller finds them again. Several controllers
+ * work for it at a time, each on Services of its own: what it remembers of one may be older than what another did.
+ */
+export interface CloudProvider {
   /** The account that serves the Service now; '' where there is none. */
   accountOf(service: ServiceObject): string;
+  /** Everything besides the Service that decides on what `ensure` does, as one word. */
+  printOf(service: ServiceObject): string;
+  /** Gives the Service what it asks for, as the API server has it now. */
+  ensure(service: ServiceObject, run: CloudRun): Promise<CloudOutcome>;
+  /** Gives up everything that the Service has. Rejects with RemovalPendingError while something is left. */
+  remove(service: ServiceObject, beforeWrite: BeforeWrite): Promise<void>;
+  /** Returns the way out. */
+  subscribe(listener: (news: CloudNews) => void): () => void;
 }
+
+export interface CloudRun {
+  readonly beforeWrite: BeforeWrite;
+  /** Nothing that is remembered is to be trusted. */
+  readonly thorough: boolean;
+  /** Before anything is made or changed: resolves when this stands on the Service. */
+  claim(claim: Claim): Promise<void>;
+}
+
+export interface Claim {
+  /** Where there may be something of the Service from now on. */
+  readonly places: string;
+  /** Whether what the Service says was last made of it is what is meant to be there. */
+  readonly isApplied: boolean;
+}
+
+export type CloudOutcome =
+  | (Outcome & {
+      /** Where there may be something of the Service; undefined: nowhere. */
+      readonly places: string | undefined;
+      /** The run after `again` is a thorough one. */
+      readonly thorough?: boolean;
+    })
+  /** Others go first: the Service stays as it is until the provider tells of it, or `again` has passed. */
+  | { readonly kind: 'waiting'; readonly again: number };
+
+export type CloudNews = { readonly key: string } & (
+  | {
+      /** What decides on it besides itself may have changed, as this controller has heard. */
+      readonly why: 'inputs';
+    }
+  /** It has to be looked at thoroughly. */
+  | { readonly why: 'suspect' }
+  /** It waited, and there is room now. */
+  | { readonly why: 'turn'; readonly thorough: boolean }
+);
 
 /** What holds up a removal; the key is to come again. */
 export class RemovalPendingError extends Error {

@@ -6,19 +6,11 @@ import type { BeforeWrite, Ingress, Outcome, Provider } from './provider.ts';
 
 const NOTHING: Ingress = { addresses: [] };
 
-/** What stands for the calls to a cloud: takes its time, and asks before each write. */
-export type ScriptedWork = (key: string, beforeWrite: BeforeWrite) => Promise<void>;
-
 export class ScriptedProvider implements Provider {
-  readonly #work: ScriptedWork;
   readonly #has = new Map<string, Ingress>();
   readonly #script = new Map<string, Outcome>();
   readonly #listeners = new Set<(key: string) => void>();
   #next = toBigInt(ip('198.51.100.1'));
-
-  constructor(work: ScriptedWork = async () => {}) {
-    this.#work = work;
-  }
 
   /** From now on `ensure` answers this for the Service; its listeners hear of it. */
   say(key: string, outcome: Outcome): void {
@@ -32,8 +24,7 @@ export class ScriptedProvider implements Provider {
     return kept.addresses.length > 0 ? kept : NOTHING;
   }
 
-  async ensure(request: ServiceRequest, beforeWrite: BeforeWrite): Promise<Outcome> {
-    await this.#work(request.key, beforeWrite);
+  async ensure(request: ServiceRequest, _beforeWrite: BeforeWrite): Promise<Outcome> {
     const { addresses } = await this.keep(request);
     const outcome = this.#script.get(request.key) ?? {
       kind: 'done',
@@ -51,8 +42,7 @@ export class ScriptedProvider implements Provider {
 
   async shows(_key: string, _addresses: readonly Ip[]): Promise<void> {}
 
-  async remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
-    await this.#work(key, beforeWrite);
+  async remove(key: string, _beforeWrite: BeforeWrite): Promise<void> {
     this.#has.delete(key);
   }
 

@@ -17,6 +17,8 @@ import {
 /** All that is known of a key; forgotten when nothing is to be done for it. */
 class Entry extends Waiting {
   account = '';
+  /** Whether the next run, or the one under way, is a thorough one. */
+  thorough = false;
   /** Of the next run; of this one while it runs. */
   priority: Priority = 'resync';
   /** When it became ready. */
@@ -25,22 +27,30 @@ class Entry extends Waiting {
   finished: string | undefined;
   running: MemoryLease | undefined;
   /** It was added while it ran. */
-  again: Priority | undefined;
+  again: Ask | undefined;
   delay: { readonly at: number; readonly timer: Timer } | undefined;
   retries = 0;
   /** With which error it is parked. */
   parked: string | undefined;
 }
 
+interface Ask {
+  readonly priority: Priority;
+  readonly thorough: boolean;
+  readonly unlessFinished?: string | undefined;
+}
+
 class MemoryLease implements Lease {
   readonly token: number;
   readonly waited: number;
+  readonly thorough: boolean;
   readonly entry: Entry;
 
   constructor(entry: Entry, token: number, waited: number) {
     this.entry = entry;
     this.token = token;
     this.waited = waited;
+    this.thorough = entry.thorough;
   }
 
   get key(): string {
@@ -65,9 +75,10 @@ export class MemoryQueue implements WorkQueue {
     this.#random = random;
   }
 
-  add(key: string, { after = 0, priority = 'change', account, unlessFinished }: AddOptions = {}): void {
+  add(key: string, options: AddOptions = {}): void {
+    const { after = 0, priority = 'change', account, unlessFinished, thorough = false } = options;
     let entry = this.#entries.get(key);
-    if (entry && unlessFinished !== undefined && entry.finished === unlessFinished) return;
+    if (entry && unlessFinished !== undefined && !entry.running && entry.finished === unlessFinished) return;
     if (!entry) {
       entry = new Entry(key);
       this.#entries.set(key, entry);
@@ -78,8 +89,9 @@ export class MemoryQueue implements WorkQueue {
       entry.parked = undefined;
       entry.retries = 0;
     }
-    if (after > 0) this.#delay(entry, after, priority);
-    else this.#ask(entry, priority);
+    const ask: Ask = { priority, thorough, unlessFinished };
+    if (after > 0) this.#delay(entry, after, ask);
+    else this.#ask(entry, ask);
   }
 
   take(signal: AbortSignal): Promise<Lease | undefined> {
@@ -107,18 +119,21 @@ export class MemoryQueue implements WorkQueue {
     const { again } = entry;
     entry.again = undefined;
     if (outcome.kind === 'finished') {
+      const { version, again: after, thorough = false } = outcome;
       entry.retries = 0;
-      entry.finished = outcome.version;
-      if (outcome.again !== undefined) this.#delay(entry, outcome.again, 'resync');
+      entry.finished = version;
+      if (after !== undefined) this.#delay(entry, after, { priority: 'resync', thorough });
     } else {
+      const { priority, thorough } = entry;
       const after = outcome.after ?? backoff(entry.retries, this.#random());
       entry.retries++;
       if (outcome.error !== undefined && entry.retries >= PARK_AFTER && !again && !entry.delay)
         entry.parked = outcome.error;
-      else if (after > 0) this.#delay(entry, after, entry.priority);
-      else this.#ask(entry, entry.priority);
+      else if (after > 0) this.#delay(entry, after, { priority, thorough });
+      else this.#ask(entry, { priority, thorough });
     }
-    if (again) this.#ask(entry, again);
+    const finished = outcome.kind === 'finished' ? outcome.version : undefined;
+    if (again && !isAbout(again, finished)) this.#ask(entry, again);
     if (!entry.running && !entry.lane && !entry.delay && entry.parked === undefined)
       this.#entries.delete(entry.key);
   }
@@ -153,14 +168,16 @@ export class MemoryQueue implements WorkQueue {
     }
   }
 
-  #ask(entry: Entry, priority: Priority): void {
+  #ask(entry: Entry, ask: Ask): void {
+    const { priority, thorough } = ask;
     if (entry.running) {
       if (!entry.again) entry.since = this.#clock.now();
-      if (entry.again !== 'change') entry.again = priority;
+      entry.again = entry.again ? both(entry.again, ask) : ask;
       return;
     }
     entry.delay?.timer.cancel();
     entry.delay = undefined;
+    entry.thorough = thorough || (entry.lane !== undefined && entry.thorough);
     if (entry.lane) {
       if (entry.priority === 'change' || priority === 'resync') return;
       this.#ready.resync.remove(entry);
@@ -174,14 +191,14 @@ export class MemoryQueue implements WorkQueue {
     this.#ready[priority].push(entry, laneOf(entry.key, entry.account));
   }
 
-  #delay(entry: Entry, after: number, priority: Priority): void {
+  #delay(entry: Entry, after: number, ask: Ask): void {
     const at = this.#clock.now() + after;
     // What is ready already is earlier than any delay.
     if (entry.lane || (entry.delay && entry.delay.at <= at)) return;
     entry.delay?.timer.cancel();
     const timer = this.#clock.setTimer(after, () => {
       entry.delay = undefined;
-      this.#ask(entry, priority);
+      this.#ask(entry, ask);
     });
     entry.delay = { at, timer };
   }
@@ -191,4 +208,18 @@ export class MemoryQueue implements WorkQueue {
     entry.running = lease;
     return lease;
   }
+}
+
+/** Of two asks for one run what both want. */
+function both(before: Ask, after: Ask): Ask {
+  return {
+    priority: before.priority === 'change' ? 'change' : after.priority,
+    thorough: before.thorough || after.thorough,
+    unlessFinished: before.unlessFinished === after.unlessFinished ? after.unlessFinished : undefined,
+  };
+}
+
+/** Whether a run of that version, which has finished, is all that was asked for. */
+function isAbout({ unlessFinished, thorough }: Ask, finished: string | undefined): boolean {
+  return finished !== undefined && !thorough && unlessFinished === finished;
 }

@@ -1,5 +1,14 @@
 // What a queue shows of itself, counted from the states of its keys.
-import { type Counts, MOST_PARKED_SHOWN, type ParkedKey, type QueueView } from './work-queue.ts';
+import {
+  type Counts,
+  MOST_PARKED_SHOWN,
+  NO_KEYS,
+  type ParkedKey,
+  type QueueView,
+  type WorkQueue,
+} from './work-queue.ts';
+
+const STATES = ['ready', 'delayed', 'running', 'parked'] as const;
 
 export interface KeyState {
   readonly key: string;
@@ -31,7 +40,7 @@ export function countsByAccount(states: Iterable<KeyState>): QueueView {
     oldest = Math.max(oldest, waited ?? 0);
     if (error !== undefined) parkedKeys.push({ key, account, error });
   }
-  parkedKeys.sort((a, b) => (a.key < b.key ? -1 : 1));
+  parkedKeys.sort(byKey);
   return {
     ...total,
     oldest,
@@ -40,6 +49,36 @@ export function countsByAccount(states: Iterable<KeyState>): QueueView {
   };
 }
 
+/** The keys of several queues as those of one; a key may be in more than one. */
+export async function viewOfAll(queues: Iterable<WorkQueue>): Promise<QueueView> {
+  const views = await Promise.all([...queues].map((queue) => queue.view()));
+  const total = nothing();
+  const accounts: Record<string, Tally> = {};
+  const add = (tally: Tally, counts: Counts) => {
+    for (const state of STATES) tally[state] += counts[state];
+  };
+  for (const view of views) {
+    add(total, view);
+    for (const [account, counts] of Object.entries(view.accounts)) {
+      accounts[account] ??= nothing();
+      add(accounts[account], counts);
+    }
+  }
+  return {
+    ...total,
+    oldest: Math.max(0, ...views.map(({ oldest }) => oldest)),
+    accounts,
+    parkedKeys: views
+      .flatMap(({ parkedKeys }) => parkedKeys)
+      .sort(byKey)
+      .slice(0, MOST_PARKED_SHOWN),
+  };
+}
+
+function byKey(a: ParkedKey, b: ParkedKey): number {
+  return a.key < b.key ? -1 : 1;
+}
+
 function nothing(): Tally {
-  return { ready: 0, delayed: 0, running: 0, parked: 0 };
+  return { ...NO_KEYS };
 }

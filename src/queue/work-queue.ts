@@ -14,8 +14,10 @@ export interface AddOptions {
    * take turns. Keys without an account are one lane together: addresses from pools are given by age.
    */
   readonly account?: string;
-  /** Not if the queue knows the key, and that its last run that finished was of this version. */
+  /** Not if the queue knows the key, and that its last run that finished, or the one under way, was of this version. */
   readonly unlessFinished?: string;
+  /** Look at everything anew. Of several adds that are ready one is enough; an earlier run takes the place of a delayed one. */
+  readonly thorough?: boolean;
 }
 
 /** The right to run one key. */
@@ -25,6 +27,8 @@ export interface Lease {
   readonly token: number;
   /** Milliseconds from when the key was due until it was taken. */
   readonly waited: number;
+  /** Somebody asked for a run that trusts nothing that is remembered of earlier ones. */
+  readonly thorough: boolean;
   /** To be asked right before each write: false once another worker may run the key. */
   held(): boolean;
 }
@@ -36,6 +40,8 @@ export type WorkOutcome =
       readonly version?: string;
       /** Run it again after so many milliseconds, as a `resync`. */
       readonly again?: number;
+      /** That run is a thorough one. */
+      readonly thorough?: boolean;
     }
   /** Run it again: after so many milliseconds, or after a backoff that grows with each retry in a row. */
   | {

@@ -1,4 +1,5 @@
 // Cloud accounts: read all at once, opened with their credentials, and told whether each works.
+import { createHash } from 'node:crypto';
 import { type CheckedAccounts, type CloudAccount, checkAccounts } from '../api/cloud-account.ts';
 import type { Clock, Timer } from '../clock/clock.ts';
 import { type KubeApi, KubeError } from '../kube/kube-api.ts';
@@ -7,7 +8,6 @@ import { CLOUD_ACCOUNTS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import { AccountHealth } from '../providers/aws/account-health.ts';
-import type { AwsApi } from '../providers/aws/aws-api.ts';
 import type { AwsProvider, OpenAccount } from '../providers/aws/aws-provider.ts';
 import { limited } from '../providers/aws/rate-limit.ts';
 import type { AwsConnection, Credentials } from '../providers/aws/sdk.ts';
@@ -15,7 +15,7 @@ import { MemoryTokenBuckets, type TokenBuckets } from '../queue/token-buckets.ts
 import { type ConfigState, configPatch } from '../status/config-status.ts';
 import type { Statement } from '../status/pool-conditions.ts';
 import { readCredentials } from './credentials.ts';
-import { FIELD_MANAGER } from './reconciler.ts';
+import { FIELD_MANAGER } from './service-writer.ts';
 
 /** Milliseconds between two looks at the Secrets: they are read by name, and not watched. */
 const SECRETS_CHECK = 30_000;
@@ -37,8 +37,8 @@ export interface CloudAccountsOptions {
     account: CloudAccount['aws'],
     credentials: Credentials | undefined,
   ) => Promise<AwsConnection>;
-  /** Asked right before each call that writes: who leads no more leaves AWS to who does. */
-  readonly mayWrite: () => boolean;
+  /** Whether this controller writes the accounts' statuses. */
+  readonly leads: () => boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -90,7 +90,7 @@ export class CloudAccounts {
 
   /** What there is to say of an account may have changed. */
   changed(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#options.leads()) return;
     this.#writing ??= this.#options.clock.setTimer(WRITE_DELAY, () => {
       this.#writing = undefined;
       for (const object of this.#options.accounts.values()) void this.#write(object);
@@ -144,7 +144,7 @@ export class CloudAccounts {
 
   /** Anew where the account or its credentials changed; one whose Secret cannot be read stays as it is. */
   async #open(account: CloudAccount): Promise<void> {
-    const { connect, mayWrite, clock, log } = this.#options;
+    const { connect, clock, log } = this.#options;
     const { name, aws } = account;
     const secret = await readCredentials(this.#options.api, account);
     if (secret.kind === 'missing') {
@@ -158,10 +158,9 @@ export class CloudAccounts {
     const connection = await connect(aws, secret.credentials);
     if (this.#stopped) return connection.close();
     const health = new AccountHealth();
-    const leading = whileLeading(connection.api, mayWrite);
-    const allowed = limited(leading, name, aws.rateLimits, this.#buckets);
+    const allowed = limited(connection.api, name, aws.rateLimits, this.#buckets);
     const api = health.watched(allowed, () => this.changed());
-    this.#opened.set(name, { print, connection, health, open: { account, api } });
+    this.#opened.set(name, { print, connection, health, open: { account, api, print: hashOf(print) } });
     // What is under way on the old one may end.
     if (before) clock.setTimer(CLOSE_DELAY, () => before.connection.close());
     log.info({ account: name, region: aws.region }, 'opened a cloud account');
@@ -211,10 +210,7 @@ export class CloudAccounts {
   }
 }
 
-function whileLeading(api: AwsApi, mayWrite: () => boolean): AwsApi {
-  return async (action, input) => {
-    if (!action.startsWith('Describe') && !mayWrite())
-      throw new Error(`${action} is left to the controller that leads now`);
-    return api(action, input);
-  };
+/** No secret leaves this file. */
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
 }

@@ -24,7 +24,7 @@ import { reservationStatements } from '../status/reservation-conditions.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 import { NamedInterfaces } from './named-interfaces.ts';
 import { nodeAddresses, nodesInPools } from './node-addresses.ts';
-import { FIELD_MANAGER } from './reconciler.ts';
+import { FIELD_MANAGER } from './service-writer.ts';
 
 /** Milliseconds in which changes of pools are gathered: a pool that is renamed must not lose its Services in between. */
 const READ_DELAY = 20;

@@ -3,7 +3,7 @@ import type { Clock } from '../clock/clock.ts';
 import { type KubeApi, KubeError } from '../kube/kube-api.ts';
 import { PODS } from '../kube/resources.ts';
 import type { PodAccess } from '../providers/aws/readiness.ts';
-import { FIELD_MANAGER } from './reconciler.ts';
+import { FIELD_MANAGER } from './service-writer.ts';
 
 export function podAccess(api: KubeApi, clock: Clock): PodAccess {
   return {

@@ -8,7 +8,7 @@ import {
 } from '../api/service-addresses.ts';
 import type { Condition, IngressStatus, ServiceObject } from '../kube/objects.ts';
 import { parseIp } from '../net/address.ts';
-import type { Outcome } from '../providers/provider.ts';
+import type { Claim, Outcome } from '../providers/provider.ts';
 
 const OWN_CONDITIONS: ReadonlySet<string> = new Set([ALLOCATED_CONDITION, 'fairlead.dev/TargetsHealthy']);
 /** Kubernetes' own (k8s.io/cloud-provider, service/helpers): a load balancer's Service goes only after its address. */
@@ -97,8 +97,16 @@ function entryFor(text: string, own: readonly string[]): IngressStatus {
 }
 
 /** The first write on a Service that is to get something in a cloud; undefined where it bears that already. */
-export function claimingPatch(service: ServiceObject, places: string): StatusPatch | undefined {
-  const annotations = { ...ownAnnotations(service), [PLACES_ANNOTATION]: places };
+export function claimingPatch(service: ServiceObject, { places, isApplied }: Claim): StatusPatch | undefined {
+  const own = ownAnnotations(service);
+  const applied = isApplied ? own[APPLIED_ANNOTATION] : undefined;
+  const annotations = { ...own, [PLACES_ANNOTATION]: places, [APPLIED_ANNOTATION]: applied };
+  return difference(service, { finalizer: true, annotations, conditions: undefined });
+}
+
+/** Of a Service that is served otherwise: it has nothing in a cloud any more. */
+export function leavingPatch(service: ServiceObject): StatusPatch | undefined {
+  const { [PLACES_ANNOTATION]: _, [APPLIED_ANNOTATION]: __, ...annotations } = ownAnnotations(service);
   return difference(service, { finalizer: true, annotations, conditions: undefined });
 }
 

@@ -5,11 +5,10 @@ import { Clouds } from '../../src/commands/controller-clouds.ts';
 import { LEASE_TIMES, leaderElection } from '../../src/commands/leader-options.ts';
 import { startProcess } from '../../src/commands/processes.ts';
 import { runUntilSignal } from '../../src/commands/run-until-signal.ts';
-import type { BeforeWrite } from '../../src/providers/provider.ts';
 import { readQueueAddress } from '../../src/queue/queue-address.ts';
 import type { TokenBuckets } from '../../src/queue/token-buckets.ts';
 import { reconcilerMetrics } from '../../src/reconciler/metrics.ts';
-import { CLOUD_CLASS, ScriptedCloud } from '../providers/scripted-cloud.ts';
+import { CLOUD_CLASS, ScriptedCloud, type ScriptedWork } from '../providers/scripted-cloud.ts';
 
 export interface CloudControllerOptions {
   readonly kubeconfig: string;
@@ -34,29 +33,40 @@ async function run(options: CloudControllerOptions, signal: AbortSignal): Promis
   });
   const queue = readQueueAddress(options.queue);
   if (queue.kind !== 'valid') throw new Error(queue.mend);
-  const clouds = new Clouds(process, {
+  const clouds = new Clouds({
     options: { queue: queue.value },
-    classes: { classes: new Set([CLOUD_CLASS]), classless: false },
+    pools: { classes: new Set(), classless: true },
     metrics: reconcilerMetrics(process.registry, () => Promise.reject(new Error('nobody asks'))),
-    provider: (buckets) => new ScriptedCloud(work(options, buckets)),
-    concerns: ({ spec }) => spec.loadBalancerClass === CLOUD_CLASS,
-    accountOf: () => 'main',
+    queues: new Set(),
+    open: () => {
+      let made: ScriptedWork | undefined;
+      return {
+        classes: { classes: { classes: new Set([CLOUD_CLASS]), classless: false }, leaves: () => false },
+        provider: new ScriptedCloud(async (...call) => made?.(...call)),
+        start: async (buckets) => {
+          made = work(options, buckets);
+        },
+        takeOver: () => {},
+        close: () => {},
+      };
+    },
     leads: () => election.leads(),
+    mayWrite: () => true,
   });
   await Promise.all([
-    clouds.run(signal),
+    clouds.run(process, signal),
     election.run(signal, async (term) => {
-      await clouds.takeOver();
+      clouds.takeOver();
       await new Promise((resolve) => term.signal.addEventListener('abort', resolve));
     }),
   ]);
 }
 
 /** Looks, and makes what is not there: twice, where two do that at one time. */
-function work(options: CloudControllerOptions, buckets: TokenBuckets) {
+function work(options: CloudControllerOptions, buckets: TokenBuckets): ScriptedWork {
   const { takes = 0, cloud, limit = { perSecond: 1_000_000, burst: 1_000_000 } } = options;
   const calls = buckets.bucket('calls', limit);
-  return async (key: string, beforeWrite: BeforeWrite) => {
+  return async (key, beforeWrite) => {
     await calls.take();
     if (takes > 0) await pass(takes);
     if (cloud === undefined) return;

@@ -33,7 +33,7 @@ beforeEach(async () => {
     flag: '--metrics-bind-address',
     registry: new Registry(),
     health: () => ({ healthy: true, detail: {} }),
-    pages: queuePages(() => queue),
+    pages: queuePages(() => new Set([queue])),
     clock: systemClock,
     log: createLogger({ component: 'test', level: 'silent' }),
     signal: stop.signal,
@@ -86,14 +86,19 @@ it('releases nothing by a mere look at the page', async () => {
   const { status } = await fetch(`http://${controller}/queue/release?key=shop/web`);
   expect(status).toBe(405);
   expect(
-    (await queuePages(() => queue)['/queue']?.({ method: 'GET', query: new URLSearchParams(), local: false }))
-      ?.status,
+    (
+      await queuePages(() => new Set([queue]))['/queue']?.({
+        method: 'GET',
+        query: new URLSearchParams(),
+        local: false,
+      })
+    )?.status,
   ).toBe(403);
   expect(await queue.view()).toMatchObject({ parked: 1 });
 });
 
 it('says of a controller that waits to lead that another one works', async () => {
-  const [page] = Object.values(queuePages(() => undefined));
+  const [page] = Object.values(queuePages(() => new Set()));
   expect(await page?.({ method: 'GET', query: new URLSearchParams(), local: true })).toEqual({
     status: 503,
     body: { error: 'this controller waits to lead: ask the one that does' },

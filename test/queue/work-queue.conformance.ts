@@ -1,7 +1,7 @@
 // What every WorkQueue must do, whatever it is made of: by the contract in src/queue/work-queue.ts.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { backoff, PARK_AFTER } from '../../src/queue/work-queue.ts';
+import { backoff, PARK_AFTER, type WorkOutcome } from '../../src/queue/work-queue.ts';
 import { type MakeQueue, Workplace } from './workplace.ts';
 
 const KEYS = ['shop/a', 'shop/b', 'shop/c'] as const;
@@ -239,6 +239,59 @@ export function describeWorkQueue(name: string, make: MakeQueue, histories: numb
       await place.holds({});
       await place.add('shop/a', { unlessFinished: 'two' });
       await place.holds({ ready: 1 });
+    });
+
+    it('does not run again for a version that was asked for during the run that finished it', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a');
+      await place.takeAll(1);
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await place.done(place.running[0], { kind: 'finished', version: 'one', again: 3_600_000 });
+      await place.holds({ delayed: 1 });
+      for (const asks of [
+        [{ unlessFinished: 'two' }],
+        [{ unlessFinished: 'one' }, {}],
+        [{}, { unlessFinished: 'one' }],
+      ]) {
+        await place.add('shop/a');
+        await place.takeAll(1);
+        for (const ask of asks) await place.add('shop/a', ask);
+        await place.done(place.running[0], { kind: 'finished', version: 'one', again: 3_600_000 });
+        await place.holds({ ready: 1 });
+        await place.takeAll(1);
+        await place.done(place.running[0], { kind: 'finished', version: 'one', again: 3_600_000 });
+        await place.holds({ delayed: 1 });
+      }
+    });
+
+    it('says that a run is to be a thorough one, until one has finished', async () => {
+      await using place = await Workplace.open(make);
+      const next = async () => {
+        await place.takeAll(1);
+        return place.running[0]?.thorough;
+      };
+      const end = (outcome?: WorkOutcome) => place.done(place.running[0], outcome);
+      await place.add('shop/a', { thorough: true });
+      await place.add('shop/a');
+      expect(await next()).toBe(true);
+      await end({ kind: 'retry', after: 0 });
+      expect(await next()).toBe(true);
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await end({ kind: 'finished', version: 'two' });
+      expect(await next()).toBe(false);
+      await place.add('shop/a', { thorough: true, unlessFinished: 'one' });
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await end({ kind: 'finished', version: 'one' });
+      expect(await next()).toBe(true);
+      await end({ kind: 'finished', again: 200, thorough: true });
+      await place.holds({ delayed: 1 });
+      await place.pass(200);
+      expect(await next()).toBe(true);
+      // What comes before a thorough run that has its time takes its place.
+      await end({ kind: 'finished', again: 3_600_000, thorough: true });
+      await place.add('shop/a');
+      expect(await next()).toBe(false);
     });
 
     it('waits longer for each retry in a row, and starts over after a run that finished', async () => {

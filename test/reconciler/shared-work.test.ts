@@ -2,14 +2,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../src/clock/virtual-clock.ts';
 import { EventRecorder } from '../../src/kube/events.ts';
-import type { NamespaceObject, ServiceObject } from '../../src/kube/objects.ts';
+import type { ServiceObject } from '../../src/kube/objects.ts';
 import { SERVICES } from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
 import { MemoryQueue } from '../../src/queue/memory-queue.ts';
+import { CloudReconciler } from '../../src/reconciler/cloud-reconciler.ts';
 import { reconcilerMetrics } from '../../src/reconciler/metrics.ts';
-import { Reconciler } from '../../src/reconciler/reconciler.ts';
 import { CLOUD_CLASS, DRIFT_CHECK, ScriptedCloud } from '../providers/scripted-cloud.ts';
 import { LoopbackApi } from './loopback-api.ts';
 
@@ -17,8 +17,11 @@ interface Controller {
   leads: boolean;
   /** What it has heard of, which may be old. */
   readonly heard: Store<ServiceObject>;
-  readonly reconciler: Reconciler;
+  readonly reconciler: CloudReconciler;
+  readonly cloud: ScriptedCloud;
   readonly calls: string[];
+  /** Which of them were thorough. */
+  readonly thorough: string[];
 }
 
 let clock: VirtualClock;
@@ -49,28 +52,29 @@ afterEach(async () => {
 
 async function start(leads: boolean): Promise<Controller> {
   const log = createLogger({ component: 'test', level: 'silent' });
-  const calls: string[] = [];
+  const [calls, thorough]: [string[], string[]] = [[], []];
   const heard = new Store<ServiceObject>();
+  const cloud = new ScriptedCloud(async (key, _, isThorough) => {
+    calls.push(key);
+    if (isThorough) thorough.push(key);
+    await working;
+  });
   const options = {
     api,
     services: heard,
-    namespaces: new Store<NamespaceObject>(),
-    provider: new ScriptedCloud(async (key) => {
-      calls.push(key);
-      await working;
-    }),
+    provider: cloud,
     queue,
-    classes: { classes: new Set([CLOUD_CLASS]), classless: false },
+    cloud: { classes: { classes: new Set([CLOUD_CLASS]), classless: false }, leaves: () => false },
+    pools: { classes: new Set(['fairlead.dev/l2']), classless: true },
     events: new EventRecorder({ api, clock, log, instance: 'test' }),
     clock,
     log,
     metrics: reconcilerMetrics(createRegistry(), () => queue.view()),
-    onAllocation: () => {},
-    concerns: ({ spec }: ServiceObject) => spec.loadBalancerClass === CLOUD_CLASS,
-    accountOf: () => 'main',
     leads: () => controller.leads,
+    mayWrite: () => true,
   };
-  const controller: Controller = { leads, heard, calls, reconciler: new Reconciler(options) };
+  const reconciler = new CloudReconciler(options);
+  const controller: Controller = { leads, heard, cloud, calls, thorough, reconciler };
   runs.push(controller.reconciler.run(stop.signal));
   await clock.advance(0);
   return controller;
@@ -135,6 +139,48 @@ describe('of several controllers on one queue', () => {
     expect(await queue.view()).toMatchObject({ ready: 0, running: 0, parked: 0, delayed: 1 });
   });
 
+  it('each says what it heard of nodes and endpoints, and what is done by then is not done again', async () => {
+    const [leader, other] = [await start(true), await start(false)];
+    await create(service('a'), leader, other);
+    for (const each of [leader, other]) each.heard.set(server.get('shop/a') ?? expect.fail('gone'));
+    const calls = () => leader.calls.length + other.calls.length;
+    expect(calls()).toBe(1);
+    other.cloud.print = 'one node more';
+    leader.cloud.print = 'one node more';
+    for (const { cloud } of [leader, other]) cloud.tell({ key: 'shop/a', why: 'inputs' });
+    await clock.advance(100);
+    expect(calls()).toBe(2);
+    for (const { cloud } of [other, leader]) cloud.tell({ key: 'shop/a', why: 'inputs' });
+    await clock.advance(100);
+    expect(calls()).toBe(2);
+    // Whoever hears of it late: the run before it may have been its own.
+    other.cloud.print = 'two nodes more';
+    leader.cloud.print = 'two nodes more';
+    other.cloud.tell({ key: 'shop/a', why: 'inputs' });
+    await clock.advance(100);
+    expect(calls()).toBe(3);
+  });
+
+  it('one says what has to be looked at thoroughly', async () => {
+    const [leader, other] = [await start(true), await start(false)];
+    await create(service('a'), leader, other);
+    other.cloud.tell({ key: 'shop/a', why: 'suspect' });
+    await clock.advance(100);
+    expect(leader.calls.length + other.calls.length).toBe(1);
+    leader.cloud.tell({ key: 'shop/a', why: 'suspect' });
+    await clock.advance(100);
+    expect([...leader.thorough, ...other.thorough]).toEqual(['shop/a']);
+  });
+
+  it('one hears of a status that somebody spoilt, and it is put right', async () => {
+    const leader = await start(true);
+    await create(service('a'), leader);
+    const good = server.get('shop/a') ?? expect.fail('gone');
+    leader.heard.set(good);
+    await create({ ...good, status: {} }, leader);
+    expect(shown('a')).toBe(`${good.metadata.labels?.version}.example`);
+  });
+
   it('one queues what users change, and not what a controller wrote', async () => {
     const leader = await start(true);
     await create(service('a'), leader);
@@ -154,6 +200,7 @@ describe('of several controllers on one queue', () => {
   it('the next leader queues what its predecessor may have missed, and repeats nothing that is finished', async () => {
     const [first, second] = [await start(true), await start(false)];
     await create(service('finished'), first, second);
+    for (const { heard } of [first, second]) heard.set(server.get('shop/finished') ?? expect.fail('gone'));
     await clock.advance(40_000);
     first.leads = false;
     await create(service('missed'), second);
@@ -162,7 +209,7 @@ describe('of several controllers on one queue', () => {
     await clock.advance(0);
     expect(shown('missed')).toBeUndefined();
     second.leads = true;
-    await second.reconciler.lookAtAll();
+    second.reconciler.lookAtAll();
     await clock.advance(100);
     expect(shown('missed')).toBeDefined();
     expect([...first.calls, ...second.calls].sort()).toEqual([

@@ -4,11 +4,12 @@ import type { Logger } from '../../observe/logger.ts';
 import type { OpenAccount } from './aws-provider.ts';
 import { narrowingSteps } from './backend.ts';
 import { Directory, execute } from './execute.ts';
-import type { Known } from './known.ts';
+import type { DesiredState } from './model.ts';
 import type { NodeGroups } from './node-groups.ts';
 import { Orphans } from './orphans.ts';
 import type { Owner } from './ownership.ts';
-import { guarded, remove } from './pass.ts';
+import { guarded, type Prepared, remove } from './pass.ts';
+import { recognise } from './recognise.ts';
 import { intactIn, ownersIn, type Survey, Surveyor, stateIn } from './survey.ts';
 import type { TargetHealth } from './target-health.ts';
 import { readsFor, verify } from './verify.ts';
@@ -22,18 +23,36 @@ export interface AccountWatchOptions {
   /** Milliseconds. */
   readonly orphanGrace: number;
   readonly log: Logger;
+  /** Whether this controller looks after the account; all others look only where a Service asks for it. */
+  readonly leads: () => boolean;
   readonly clusterUid: () => string;
-  /** What should be intact in this account. */
-  readonly known: () => readonly (readonly [key: string, known: Known])[];
+  /** What should be intact in this account, as far as is known now. */
+  readonly expected: () => ReadonlyMap<string, Expected>;
+  readonly expectedOf: (key: string) => Expected | undefined;
   /** All Services that this account serves. */
   readonly served: () => readonly string[];
   readonly nodeGroups: NodeGroups;
+  /** As last heard; and, right before a removal, whether the API server has no such Service. */
   readonly isServed: (owner: Owner) => boolean;
+  readonly isGone: (owner: Owner) => Promise<boolean>;
   /** Hears of a Service that has to be read whole. */
   readonly onSuspect: (key: string) => void;
-  /** Hears of one that was read, is right, and how its targets are. */
-  readonly onVerified: (key: string, known: Known, health: TargetHealth) => void;
   readonly onLook: () => void;
+}
+
+/** A Service that says of itself that all is applied. */
+export interface Expected {
+  readonly hostname: string;
+  readonly prepared: Prepared;
+  /** As this controller made it, where it did. */
+  readonly desired?: DesiredState;
+  /** What the Service says of its targets. */
+  readonly health?: Pick<TargetHealth, 'message'> & { readonly status: string };
+}
+
+/** One that the lists show intact. */
+interface Right extends Expected {
+  readonly desired: DesiredState;
 }
 
 /** Looks in which every Service is verified once at least, where there are too many for one look. */
@@ -48,6 +67,8 @@ export class AccountWatch {
   #last: { readonly at: number; readonly survey: Promise<Survey | undefined> } | undefined;
   #timer: Timer | undefined;
   #pace: Timer | undefined;
+  /** When each Service was verified, on the clock. */
+  #verified = new Map<string, number>();
   #closed = false;
 
   constructor(options: AccountWatchOptions) {
@@ -70,6 +91,11 @@ export class AccountWatch {
     this.#closed = true;
     this.#timer?.cancel();
     this.#pace?.cancel();
+  }
+
+  /** What there is to say of the account is known soon. */
+  lookSoon(): void {
+    void this.recent().then(() => this.#options.onLook());
   }
 
   orphans(): readonly string[] {
@@ -101,44 +127,52 @@ export class AccountWatch {
   }
 
   async #check(): Promise<void> {
-    const { clock, known, onSuspect, onLook } = this.#options;
-    const began = clock.now();
+    const { leads, expected, onSuspect, onLook } = this.#options;
+    if (!leads()) return;
+    const before = expected();
     const survey = await this.#look();
-    if (this.#closed) return;
+    if (this.#closed || !leads()) return;
     if (survey) {
-      // What was read or written meanwhile is newer than the look.
-      const all = known().filter(([, each]) => isSettled(each, began));
-      const right = all.filter(([key, { desired, hostname }]) => {
-        const isRight = intactIn(stateIn(survey, desired), desired) === hostname;
-        if (!isRight) onSuspect(key);
-        return isRight;
-      });
-      this.#verifyAll(survey, began, right);
+      const right = new Map<string, Right>();
+      for (const [key, now] of expected()) {
+        // What was written meanwhile is newer than the look.
+        if (!isSame(before.get(key), now)) continue;
+        const desired = this.#intact(survey, now);
+        if (desired) right.set(key, { ...now, desired });
+        else onSuspect(key);
+      }
+      this.#verifyAll(survey, right);
       await this.#narrow(survey, right);
       await this.#collect(survey);
     }
     onLook();
   }
 
+  #intact(survey: Survey, { hostname, prepared, desired }: Expected): DesiredState | undefined {
+    if (desired && intactIn(stateIn(survey, desired), desired) === hostname) return desired;
+    const found = desired ? undefined : recognise(survey, this.#options.open.account, prepared);
+    return found?.hostname === hostname ? found.desired : undefined;
+  }
+
   /** Those that were verified longest ago, one after the other, evenly over the time until the next look. */
-  #verifyAll(survey: Survey, began: number, all: readonly (readonly [key: string, known: Known])[]): void {
+  #verifyAll(survey: Survey, all: ReadonlyMap<string, Right>): void {
     const { clock, driftCheck, open } = this.#options;
-    const least = Math.ceil(all.length / ROUND);
+    this.#verified = new Map([...all.keys()].map((key) => [key, this.#verified.get(key) ?? 0]));
+    const least = Math.ceil(all.size / ROUND);
     let reads = (open.account.aws.rateLimits.read.perSecond / SHARE) * (driftCheck / 1000);
-    const due = all
-      .toSorted(([, a], [, b]) => a.checkedAt - b.checkedAt)
+    const due = [...all]
+      .toSorted(([a], [b]) => (this.#verified.get(a) ?? 0) - (this.#verified.get(b) ?? 0))
       .filter(([, { desired }], i) => {
         reads -= readsFor(desired);
         return i < least || reads >= 0;
-      })
-      .map(([key]) => key);
+      });
     this.#pace?.cancel();
     const gap = driftCheck / (due.length + 1);
     const next = () => {
-      const key = due.shift();
-      if (key === undefined) return;
+      const [key, right] = due.shift() ?? [];
+      if (key === undefined || !right) return;
       this.#pace = clock.setTimer(gap, () => {
-        void this.#verify(survey, began, key)
+        void this.#verify(survey, key, right)
           .catch((error) => this.#told(error))
           .finally(() => {
             if (!this.#closed) next();
@@ -148,28 +182,24 @@ export class AccountWatch {
     next();
   }
 
-  async #verify(survey: Survey, began: number, key: string): Promise<void> {
-    const { open, known, onSuspect, onVerified } = this.#options;
-    const current = () => known().find(([each, its]) => each === key && isSettled(its, began))?.[1];
-    const before = current();
-    if (!before) return;
-    const { desired, hostname } = before;
+  async #verify(survey: Survey, key: string, before: Right): Promise<void> {
+    const { open, clock, leads, expectedOf, onSuspect } = this.#options;
+    const isCurrent = () => !this.#closed && leads() && isSame(before, expectedOf(key));
+    if (!isCurrent()) return;
+    const { desired, hostname, health } = before;
     const verdict = await guarded(open.api, (api) => verify(api, survey, desired, hostname));
-    // A pass that came between knows better.
-    if (this.#closed || current() !== before) return;
-    if (verdict.kind === 'intact') onVerified(key, before, verdict.health);
-    else if (verdict.kind === 'differs' || verdict.reason === 'Settling') onSuspect(key);
+    // A run that came between knows better.
+    if (!isCurrent()) return;
+    this.#verified.set(key, clock.now());
+    const isNews = (now: TargetHealth) => now.status !== health?.status || now.message !== health.message;
+    if (verdict.kind === 'intact' ? isNews(verdict.health) : isWrong(verdict)) onSuspect(key);
   }
 
   /** What passes only widen: rules that no Service needs any more, where it is known what all of them need. */
-  async #narrow(
-    { backend, nodeGroups }: Survey,
-    all: readonly (readonly [key: string, known: Known])[],
-  ): Promise<void> {
+  async #narrow({ backend, nodeGroups }: Survey, right: ReadonlyMap<string, Right>): Promise<void> {
     const { open, served, clusterUid, nodeGroups: remembered } = this.#options;
-    const known = new Map(all);
-    if (!backend || !served().every((key) => known.has(key))) return;
-    const backends = [...known.values()].flatMap(({ desired }) => desired.backend ?? []);
+    if (!backend || !served().every((key) => right.has(key))) return;
+    const backends = [...right.values()].flatMap(({ desired }) => desired.backend ?? []);
     const steps = narrowingSteps(backend.name, backends, nodeGroups);
     if (steps.length === 0) return;
     const nothing = { loadBalancers: [], targetGroups: [], securityGroups: [], backend };
@@ -179,27 +209,46 @@ export class AccountWatch {
     );
     const nobody = { cluster: open.account.clusterName, key: '', uid: '', clusterUid: clusterUid() };
     remembered.forget();
-    await guarded(open.api, async (api) => {
+    await guarded(this.#whileLeading(), async (api) => {
       for (const step of steps) await execute(api, step, directory, nobody);
     });
     remembered.forget();
   }
 
+  #whileLeading(): OpenAccount['api'] {
+    const { open, leads } = this.#options;
+    const check = () => {
+      if (!leads()) throw new Error('what is shared is left to the controller that leads');
+    };
+    return (action, input) => open.api(action, input, check);
+  }
+
   async #collect(survey: Survey): Promise<void> {
-    const { open, clock, log, isServed, served, clusterUid } = this.#options;
+    const { open, clock, log, isServed, isGone, served, clusterUid } = this.#options;
     const now = clock.now();
     this.#orphans.see(ownersIn(survey, open.account, clusterUid()), isServed, now);
     for (const owner of this.#orphans.due(now)) {
-      if (this.#closed || isServed(owner)) continue;
+      if (this.#closed || isServed(owner) || !(await isGone(owner))) continue;
       const last = served().length === 0;
-      const { kind } = await remove(open.api, open.account, owner, { explicitName: undefined, last });
+      const api = this.#whileLeading();
+      const { kind } = await remove(api, open.account, owner, { explicitName: undefined, last });
       const { key, uid } = owner;
       log.info({ account: open.account.name, service: key, uid, outcome: kind }, 'removed an orphan');
     }
   }
 }
 
-/** Whether nobody was at it since, and nobody is about to. */
-function isSettled({ checkedAt, due }: Known, since: number): boolean {
-  return checkedAt < since && due !== 'whole';
+/** Whether it asks for the same, and says the same of its targets: no run has changed anything since. */
+function isSame(before: Expected | undefined, now: Expected | undefined): boolean {
+  return (
+    before?.prepared.fingerprint === now?.prepared.fingerprint &&
+    before?.hostname === now?.hostname &&
+    before?.health?.message === now?.health?.message
+  );
+}
+
+function isWrong(
+  verdict: { readonly kind: 'differs' } | { readonly kind: 'pending'; readonly reason: string },
+) {
+  return verdict.kind === 'differs' || verdict.reason === 'Settling';
 }

@@ -79,7 +79,7 @@ export function permissionOf(action: AwsAction): string {
 
 /**
  * Rejects with the SDK's error. `beforeSending` is called right before the request leaves, when all that it had to
- * wait for is over; what it throws keeps the request from leaving.
+ * wait for is over, and before each new try; what it throws keeps the request from leaving.
  */
 export type AwsApi = <A extends AwsAction>(
   action: A,

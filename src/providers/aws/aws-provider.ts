@@ -1,31 +1,44 @@
-// Network load balancers as a provider: chooses the account, runs passes, and tells when to ask again. It keeps in
-// memory only what a restart may forget; whose an object is stands in its tags.
+// Network load balancers as a provider: chooses the account, runs passes, and says when to ask again. Whose an object
+// is stands in its tags, what is applied on the Service; what is kept in memory any other controller finds out, too.
 import { AwsAnnotations, CLOUD_ACCOUNT_ANNOTATION } from '../../api/aws-annotations.ts';
 import type { CloudAccount } from '../../api/cloud-account.ts';
-import { APPLIED_ANNOTATION, type ServiceRequest } from '../../api/service.ts';
-import type { Clock, Random, Timer } from '../../clock/clock.ts';
+import { APPLIED_ANNOTATION } from '../../api/service.ts';
+import type { Clock, Random } from '../../clock/clock.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
 import type { Logger } from '../../observe/logger.ts';
 import {
   type BeforeWrite,
+  type CloudNews,
+  type CloudOutcome,
   type CloudProvider,
+  type CloudRun,
   type Finding,
   type Ingress,
-  type Outcome,
   RemovalPendingError,
 } from '../provider.ts';
-import { AccountWatch } from './account-watch.ts';
+import { AccountWatch, type Expected } from './account-watch.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import { prepareGated } from './gated.ts';
-import type { Known } from './known.ts';
+import { type Known, KnownServices } from './known.ts';
 import { NodeGroups } from './node-groups.ts';
 import { readTargets } from './observe.ts';
 import type { Owner } from './ownership.ts';
-import { type Done, guarded, type PassResult, type Prepared, pass, type Refusal, remove } from './pass.ts';
-import { type Place, Placement } from './placement.ts';
+import {
+  type Done,
+  guarded,
+  type Inputs,
+  type PassResult,
+  type Prepared,
+  pass,
+  prepare,
+  type Refusal,
+  remove,
+} from './pass.ts';
+import { type Place, placesOf, placesText } from './placement.ts';
 import { type GatedPod, type PodAccess, Readiness } from './readiness.ts';
 import { recognise } from './recognise.ts';
-import { readHealth } from './target-health.ts';
+import { hostnamesOf, keyOf, portsOf, shownHealth } from './shown.ts';
+import { readHealth, type TargetHealth } from './target-health.ts';
 import { Turns } from './turns.ts';
 
 /** The API server's objects, as last heard. */
@@ -34,15 +47,20 @@ export interface AwsSources {
   nodes(): readonly NodeObject[];
   slices(key: string): readonly EndpointSliceObject[];
   readonly pods: PodAccess;
-  /** Services that a cloud account would serve. */
-  candidates(): readonly string[];
+  services(): Iterable<ServiceObject>;
+  /** Whether a cloud account would serve it. */
+  isCandidate(service: ServiceObject): boolean;
   /** Of the namespace kube-system, '' where it is not known. */
   clusterUid(): string;
+  /** Whether the API server has no such Service, as it says itself. */
+  isGone(owner: Owner): Promise<boolean>;
 }
 
 export interface OpenAccount {
   readonly account: CloudAccount;
   readonly api: AwsApi;
+  /** Of the account and its credentials: another one where either is. */
+  readonly print: string;
 }
 
 export interface AwsProviderOptions {
@@ -56,6 +74,8 @@ export interface AwsProviderOptions {
   readonly log: Logger;
   /** Hears that what there is to say of an account may have changed. */
   readonly onLook: () => void;
+  /** Whether this controller looks after accounts as a whole. */
+  readonly leads: () => boolean;
 }
 
 /** Milliseconds until a look at targets that AWS checks for the first time, and at those that did not pass. */
@@ -65,25 +85,19 @@ const HEALTH_CHECK = 45_000;
 const GATE_CHECK = 5_000;
 /** Milliseconds until a Service whose account is missing is looked at again. */
 const NO_ACCOUNT = 45_000;
+/** Milliseconds after which a Service runs again with which all is well: the queue knows until then what was done. */
+const SETTLED = 3_600_000;
 const NOTHING: Ingress = { addresses: [] };
-
-type Key = Pick<ServiceRequest, 'key'>;
 
 export class AwsProvider implements CloudProvider {
   readonly #options: AwsProviderOptions;
-  readonly #listeners = new Set<(key: string) => void>();
-  readonly #placement = new Placement();
-  /** Services whose load balancers are as they should be. */
-  readonly #known = new Map<string, Known>();
-  readonly #timers = new Map<string, Timer>();
+  readonly #listeners = new Set<(news: CloudNews) => void>();
+  readonly #known = new KnownServices();
   readonly #watches = new Map<string, AccountWatch>();
   /** By account: the groups of nodes and pods. */
   readonly #groups = new Map<string, NodeGroups>();
   #accounts: ReadonlyMap<string, OpenAccount> = new Map();
-  /** Whether the accounts are known, be it that there are none. */
-  readonly #opened = Promise.withResolvers<void>();
-  #isOpened = false;
-  readonly #turns = new Turns((key) => this.#tell(key));
+  readonly #turns = new Turns(({ key, thorough }) => this.#tell({ key, why: 'turn', thorough }));
   readonly #readiness: Readiness;
   /** Pods that wait for the load balancer of a Service, as of the last look. */
   readonly #waiting = new Map<string, readonly GatedPod[]>();
@@ -97,9 +111,7 @@ export class AwsProvider implements CloudProvider {
   setAccounts(accounts: ReadonlyMap<string, OpenAccount>): void {
     const before = this.#accounts;
     this.#accounts = accounts;
-    this.#isOpened = true;
     this.#turns.divideAmong(accounts.size);
-    this.#opened.resolve();
     for (const [name, watch] of this.#watches) {
       if (accounts.get(name) === before.get(name)) continue;
       watch.close();
@@ -107,13 +119,21 @@ export class AwsProvider implements CloudProvider {
       this.#groups.delete(name);
     }
     for (const [name, open] of accounts) if (!this.#watches.has(name)) this.#watch(name, open);
-    this.#tellAll();
+    this.targetsChanged();
   }
 
   /** Nodes or endpoints are others than before. `key`: of one Service alone. */
   targetsChanged(key?: string): void {
-    if (key === undefined) this.#tellAll();
-    else if (this.#placement.of(key).length > 0) this.#tell(key);
+    const { sources } = this.#options;
+    const service = key === undefined ? undefined : sources.service(key);
+    const services =
+      key === undefined ? this.#concerned() : service && this.#concerns(service) ? [service] : [];
+    for (const each of services) this.#tell({ key: keyOf(each), why: 'inputs' });
+  }
+
+  /** This controller leads from now on. */
+  takeOver(): void {
+    for (const watch of this.#watches.values()) watch.lookSoon();
   }
 
   /** Services that are no more, and have something in the account. */
@@ -125,234 +145,189 @@ export class AwsProvider implements CloudProvider {
     return this.#openFor(service)?.account.name ?? '';
   }
 
-  placesOf(service: ServiceObject): string | undefined {
-    const names = this.#placement.recall(service).map(({ account }) => account);
-    return names.length > 0 ? names.join(',') : undefined;
-  }
-
-  claim(service: ServiceObject): string | undefined {
-    this.#placement.recall(service);
+  printOf(service: ServiceObject): string {
     const open = this.#openFor(service);
-    if (open) this.#placement.put(service, open.account.name);
-    return this.placesOf(service);
+    if (!open) return '';
+    const prepared = this.#prepare(open, service);
+    return `${open.print} ${prepared.kind === 'refused' ? '' : prepared.fingerprint}`;
   }
 
-  /** A host name in the status stays for as long as nobody asks AWS. */
-  async keep({ key }: Key): Promise<Ingress> {
-    const service = this.#options.sources.service(key);
-    if (service) this.#placement.recall(service);
-    const hostnames = service ? hostnamesOf(service) : [];
-    return hostnames.length > 0 ? { addresses: [], hostnames } : NOTHING;
+  ensure(service: ServiceObject, run: CloudRun): Promise<CloudOutcome> {
+    const key = keyOf(service);
+    return this.#turns.asked(key, async () => this.#tellPods(key, await this.#ensure(service, run)));
   }
 
-  async ensure({ key }: Key, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
-    return this.#turns.asked(key, async () => {
-      const outcome = await this.#ensure(key, beforeWrite);
-      await this.#tellPods(key);
-      return outcome;
-    });
-  }
-
-  async #ensure(key: string, beforeWrite: BeforeWrite): Promise<Outcome | { readonly kind: 'waiting' }> {
-    const { sources } = this.#options;
-    const service = sources.service(key);
-    if (!this.#isOpened) return { kind: 'waiting' };
-    if (!service) return { kind: 'refused', reason: 'NoService', message: 'the Service is gone', ...NOTHING };
+  async #ensure(service: ServiceObject, run: CloudRun): Promise<CloudOutcome> {
+    const { clock } = this.#options;
+    const key = keyOf(service);
     const open = this.#openFor(service);
     if (!open) return this.#withoutAccount(service);
     const { account } = open;
-    this.#placement.recall(service);
-    this.#placement.put(service, account.name);
-    const prepared = await this.#prepare(service, account);
+    const { prepared, waiting } = await prepareGated(this.#readiness, account, this.#inputs(service));
+    if (waiting.length > 0) this.#waiting.set(key, waiting);
+    else this.#waiting.delete(key);
     if (prepared.kind === 'refused') return this.#conclude(service, account.name, prepared);
     const { fingerprint, owner, asked } = prepared;
-    const known = this.#knownFor(key, account.name, owner);
-    if (known && known.asked !== asked) known.due = 'whole';
-    const isAlone = this.#placement.of(key).length === 1;
-    if (known?.fingerprint === fingerprint && known.due !== 'whole' && isAlone) {
-      const { due, belief, desired } = known;
-      if (due === 'nothing') return this.#shown(service, known);
-      if (belief)
-        return this.#turns.take(account.name, key, async () => {
-          const health = await guarded(open.api, (api) => readHealth(api, desired, belief));
-          if (!('kind' in health)) return this.#remember(service, { ...known, health });
+    const places = placesOf(service, account.name);
+    const isAlone = places.length === 1;
+    const remembered = this.#known.get(key, service, account.name, owner);
+    const thorough = run.thorough || (remembered !== undefined && remembered.asked !== asked);
+    const known = thorough ? undefined : remembered;
+    const turn = { key, account: account.name, thorough };
+    if (known?.fingerprint === fingerprint && isAlone) {
+      const finding = shownHealth(service);
+      const after = this.#untilHealthCheck(finding, known);
+      if (after === undefined || after > 0) return this.#shown(service, known, finding, after);
+      const seen = known.belief ?? known.listed;
+      if (seen)
+        return this.#turns.take(turn, async () => {
+          const health = await guarded(open.api, (api) => readHealth(api, known.desired, seen));
+          if (!('kind' in health))
+            return this.#remember(service, { ...known, checkedAt: clock.now() }, health);
           // It serves all the same, unless its target groups are gone.
-          const next = health.reason === 'Settling' ? 'whole' : 'health';
-          this.#askAgain(key, health.retryAfter, () => this.#expect(key, next));
-          known.due = 'nothing';
-          return this.#shown(service, known);
+          if (health.reason === 'Settling') this.#known.delete(key);
+          return this.#shown(service, known, finding, health.retryAfter, health.reason === 'Settling');
         });
     }
-    if (!known && isAlone && service.metadata.annotations?.[APPLIED_ANNOTATION] === fingerprint) {
+    const isApplied = service.metadata.annotations?.[APPLIED_ANNOTATION] === fingerprint;
+    if (!known && !thorough && isAlone && isApplied) {
       const survey = await this.#watches.get(account.name)?.recent();
-      const desired = survey && recognise(survey, account, prepared);
-      if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint, asked });
+      const found = survey && recognise(survey, account, prepared);
+      const now = clock.now();
+      if (found) {
+        const from = { account: account.name, fingerprint, asked, checkedAt: now };
+        return this.#remember(service, { ...found, ...from });
+      }
     }
-    return this.#turns.take(account.name, key, async () => {
-      const believed = known?.due === 'whole' ? undefined : known?.belief;
-      const result = await pass(
-        fenced(open.api, beforeWrite),
-        account,
-        prepared,
-        this.#nodeGroups(account.name),
-        believed,
-      );
+    return this.#turns.take(turn, async () => {
+      await run.claim({ places: placesText(places) ?? account.name, isApplied });
       this.#known.delete(key);
-      const whole = result.kind === 'done' ? await this.#leaveOthers(key, result, beforeWrite) : result;
+      const api = fenced(open.api, run.beforeWrite);
+      const groups = this.#nodeGroups(account.name);
+      if (thorough) groups.forget();
+      const result = await pass(api, account, prepared, groups, known?.belief);
+      const whole = result.kind === 'done' ? await this.#leaveOthers(service, result, run) : result;
       if (whole.kind !== 'done' || whole.notes.length + whole.unclear.length > 0)
         return this.#conclude(service, account.name, whole);
-      const health = whole.health ?? known?.health;
-      return this.#remember(service, {
-        ...whole,
-        account: account.name,
-        fingerprint,
-        asked,
-        ...(health ? { health } : {}),
-      });
+      const { health, ...made } = whole;
+      const from = { account: account.name, fingerprint, asked, checkedAt: clock.now() };
+      return this.#remember(service, { ...made, ...from }, health);
     });
   }
 
-  async #prepare(service: ServiceObject, account: CloudAccount): Promise<Prepared | Refusal> {
-    const { sources } = this.#options;
-    const key = keyOf(service);
-    const inputs = {
-      service,
-      nodes: sources.nodes(),
-      slices: sources.slices(key),
-      clusterUid: sources.clusterUid(),
-    };
-    const { prepared, waiting } = await prepareGated(this.#readiness, account, inputs);
-    if (waiting.length > 0) this.#waiting.set(key, waiting);
-    else this.#waiting.delete(key);
-    return prepared;
-  }
-
   /** What pods wait for is looked at soon again, until each of them is Ready. */
-  async #tellPods(key: string): Promise<void> {
+  async #tellPods(key: string, outcome: CloudOutcome): Promise<CloudOutcome> {
     const waiting = this.#waiting.get(key);
-    if (!waiting) return;
-    const known = this.#known.get(key);
+    if (!waiting) return outcome;
+    const known = this.#known.last(key);
     const open = known && this.#accounts.get(known.account);
-    if (known?.belief && open) {
-      const { belief, desired } = known;
+    const seen = known?.belief ?? known?.listed;
+    if (open && seen) {
       const states = await guarded(open.api, (api) =>
-        Promise.all(belief.targetGroups.map(({ arn }) => readTargets(api, arn))),
+        Promise.all(seen.targetGroups.map(({ arn }) => readTargets(api, arn))),
       );
-      const targets = desired.targetGroups.flatMap((each) => each.targets);
+      const targets = known.desired.targetGroups.flatMap((each) => each.targets);
       if (!('kind' in states)) await this.#readiness.tell(waiting, targets, states.flat());
     }
-    // Where only lists were read it is not known which target groups there are.
-    this.#askAgain(key, GATE_CHECK, () => this.#expect(key, known?.belief ? 'health' : 'whole'));
+    return { ...outcome, again: Math.min(outcome.again ?? GATE_CHECK, GATE_CHECK) };
   }
 
-  remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
-    return this.#turns.asked(key, () => this.#remove(key, beforeWrite));
+  async remove(service: ServiceObject, beforeWrite: BeforeWrite): Promise<void> {
+    const key = keyOf(service);
+    await this.#turns.asked(key, async () => {
+      this.forget(key);
+      for (const place of placesOf(service)) await this.#removeFrom(key, place, beforeWrite);
+    });
   }
 
-  async #remove(key: string, beforeWrite: BeforeWrite): Promise<void> {
-    this.#cancel(key);
+  /** Nothing is known of the Service any more. */
+  forget(key: string): void {
     this.#known.delete(key);
     this.#waiting.delete(key);
     this.#readiness.forget(key);
-    const service = this.#options.sources.service(key);
-    if (service) this.#placement.recall(service);
-    else this.#placement.forget(key);
-    if (this.#placement.of(key).length === 0) return;
-    await this.#opened.promise;
-    await this.#removeFrom(key, this.#placement.of(key), beforeWrite);
   }
 
-  /** No two of its load balancers ever have one name. */
-  async shows(): Promise<void> {}
-
-  async listOwned(): Promise<readonly string[]> {
-    return [...this.#placement.keys()];
-  }
-
-  subscribe(listener: (key: string) => void): () => void {
+  subscribe(listener: (news: CloudNews) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
   close(): void {
-    for (const key of this.#timers.keys()) this.#cancel(key);
     for (const watch of this.#watches.values()) watch.close();
     this.#watches.clear();
   }
 
-  #knownFor(key: string, account: string, { uid, cluster }: Owner): Known | undefined {
-    const known = this.#known.get(key);
-    const { owner } = known?.desired ?? {};
-    const same = known?.account === account && owner?.uid === uid && owner.cluster === cluster;
-    if (same) return known;
-    this.#known.delete(key);
-    return undefined;
-  }
-
-  #remember(service: ServiceObject, known: Omit<Known, 'checkedAt' | 'due'>): Outcome {
-    const { clock } = this.#options;
-    const full: Known = { ...known, checkedAt: clock.now(), due: 'nothing' };
-    const key = keyOf(service);
-    this.#known.set(key, full);
-    this.#cancel(key);
-    const finding = full.health ?? shownHealth(service);
-    if (finding && finding.status !== 'True') {
-      const after = finding.status === 'Unknown' ? FIRST_HEALTH_CHECK : HEALTH_CHECK;
-      this.#askAgain(key, after, () => this.#expect(key, 'health'));
-    }
-    return this.#shown(service, full);
-  }
-
-  #shown(service: ServiceObject, { hostname, account, fingerprint, health }: Known): Outcome {
+  /** `health`: as just read; otherwise what the Service says of its targets stays. */
+  #remember(service: ServiceObject, known: Known, health?: TargetHealth): CloudOutcome {
+    this.#known.set(keyOf(service), known);
     const finding = health ? ({ type: 'TargetsHealthy', ...health } as const) : shownHealth(service);
+    return this.#shown(service, known, finding, this.#untilHealthCheck(finding, known));
+  }
+
+  /** Milliseconds until its targets are to be looked at; undefined: they are healthy. */
+  #untilHealthCheck(finding: Finding | undefined, { checkedAt }: Known): number | undefined {
+    if (!finding || finding.status === 'True') return undefined;
+    const pause = finding.status === 'Unknown' ? FIRST_HEALTH_CHECK : HEALTH_CHECK;
+    return Math.max(0, checkedAt + pause - this.#options.clock.now());
+  }
+
+  /** `again`: milliseconds until it is to be looked at again; undefined: all is well. */
+  #shown(
+    service: ServiceObject,
+    { hostname, account, fingerprint }: Known,
+    finding: Finding | undefined,
+    again = SETTLED,
+    thorough = false,
+  ): CloudOutcome {
     return {
       kind: 'done',
       addresses: [],
       hostnames: [hostname],
       ports: portsOf(service),
       source: account,
+      places: account,
       applied: fingerprint,
+      again: again * (1 + this.#options.random() / 4),
+      thorough,
       ...(finding ? { findings: [finding] } : {}),
     };
   }
 
-  #conclude(service: ServiceObject, source: string, result: PassResult | Refusal): Outcome {
+  #conclude(service: ServiceObject, source: string, result: PassResult | Refusal): CloudOutcome {
     const hostnames = result.hostname === undefined ? hostnamesOf(service) : [result.hostname];
     const errors = result.kind === 'pending' ? result.portErrors : undefined;
     const ingress: Ingress =
       hostnames.length > 0 ? { addresses: [], hostnames, ports: portsOf(service, errors), source } : NOTHING;
-    const key = keyOf(service);
-    if (result.kind === 'pending') this.#askAgain(key, result.retryAfter);
+    const { random } = this.#options;
     // What only the user can mend is looked at again all the same: others may have changed what is there.
-    else this.#askAgain(key, HEALTH_CHECK);
+    const after = result.kind === 'pending' ? result.retryAfter : HEALTH_CHECK;
+    const again = after * (1 + random() / 4);
+    const places = placesText(result.kind === 'refused' ? placesOf(service) : placesOf(service, source));
     if (result.kind !== 'done')
-      return { kind: result.kind, reason: result.reason, message: result.message, ...ingress };
+      return { kind: result.kind, reason: result.reason, message: result.message, again, places, ...ingress };
     const { notes, unclear } = result;
     const reason = notes.length > 0 ? 'NotChangeable' : 'NoNodeSecurityGroup';
-    return { kind: 'refused', reason, message: [...notes, ...unclear].join('; '), ...ingress };
+    const message = [...notes, ...unclear].join('; ');
+    return { kind: 'refused', reason, message, again, places, ...ingress };
   }
 
-  #withoutAccount(service: ServiceObject): Outcome {
+  #withoutAccount(service: ServiceObject): CloudOutcome {
     const { namespace = '', name } = service.metadata;
     const named = new AwsAnnotations(service).own(CLOUD_ACCOUNT_ANNOTATION)?.value;
     const message = named
       ? `Service/${namespace}/${name} names the CloudAccount "${named}", which is not there or cannot be used; create it, see its conditions, or correct the annotation ${CLOUD_ACCOUNT_ANNOTATION}`
       : `no CloudAccount that can be used is the default; write spec.default: true in one, see the conditions of the one that has it, or name one by the annotation ${CLOUD_ACCOUNT_ANNOTATION}`;
-    // An account that comes asks for everybody who waits.
-    this.#askAgain(keyOf(service), NO_ACCOUNT);
     const hostnames = hostnamesOf(service);
     return {
       kind: 'pending',
       reason: 'NoCloudAccount',
       message,
+      // An account that comes asks for everybody who waits.
+      again: NO_ACCOUNT * (1 + this.#options.random() / 4),
+      places: placesText(placesOf(service)),
       addresses: [],
       ...(hostnames.length > 0 ? { hostnames, ports: portsOf(service) } : {}),
     };
-  }
-
-  #isFor(key: string, account: string): boolean {
-    const service = this.#options.sources.service(key);
-    return service !== undefined && this.accountOf(service) === account;
   }
 
   #openFor(service: ServiceObject): OpenAccount | undefined {
@@ -361,10 +336,39 @@ export class AwsProvider implements CloudProvider {
     return [...this.#accounts.values()].find(({ account }) => account.isDefault);
   }
 
+  #nodeGroups(account: string): NodeGroups {
+    const found = this.#groups.get(account) ?? new NodeGroups(this.#options.clock);
+    this.#groups.set(account, found);
+    return found;
+  }
+
+  *#concerned(): Generator<ServiceObject> {
+    for (const service of this.#options.sources.services()) if (this.#concerns(service)) yield service;
+  }
+
+  #concerns(service: ServiceObject): boolean {
+    return this.#options.sources.isCandidate(service) || placesOf(service).length > 0;
+  }
+
+  #prepare({ account }: OpenAccount, service: ServiceObject): Prepared | Refusal {
+    return prepare(account, this.#inputs(service));
+  }
+
+  #inputs(service: ServiceObject): Inputs {
+    const { sources } = this.#options;
+    return {
+      service,
+      nodes: sources.nodes(),
+      slices: sources.slices(keyOf(service)),
+      clusterUid: sources.clusterUid(),
+    };
+  }
+
   /** What serves in its new account is done when nothing is left in the old one. */
-  async #leaveOthers(key: string, done: Done, beforeWrite: BeforeWrite): Promise<PassResult> {
+  async #leaveOthers(service: ServiceObject, done: Done, { beforeWrite }: CloudRun): Promise<PassResult> {
     try {
-      await this.#removeFrom(key, this.#placement.of(key).slice(1), beforeWrite);
+      const [, ...others] = placesOf(service, this.accountOf(service));
+      for (const place of others) await this.#removeFrom(keyOf(service), place, beforeWrite);
       return done;
     } catch (error) {
       if (!(error instanceof RemovalPendingError)) throw error;
@@ -373,32 +377,22 @@ export class AwsProvider implements CloudProvider {
     }
   }
 
-  /** Each place is forgotten when nothing is left there. */
-  async #removeFrom(key: string, places: readonly Place[], beforeWrite: BeforeWrite): Promise<void> {
-    for (const place of places) {
-      const open = this.#accounts.get(place.account);
-      if (!open) {
-        const message = `the CloudAccount "${place.account}", which holds its load balancer, is gone or not valid; bring it back until the load balancer is removed`;
-        throw new RemovalPendingError({ reason: 'NoCloudAccount', message, retryAfter: NO_ACCOUNT });
-      }
-      const { clusterName: cluster } = open.account;
-      const owner = { cluster, key, uid: place.uid, clusterUid: this.#options.sources.clusterUid() };
-      const last = this.#options.sources.candidates().every((each) => each === key);
-      const { explicitName } = place;
-      const result = await remove(fenced(open.api, beforeWrite), open.account, owner, { explicitName, last });
-      if (result.kind === 'pending') throw new RemovalPendingError(result);
-      this.#placement.remove(key, place);
+  async #removeFrom(key: string, place: Place, beforeWrite: BeforeWrite): Promise<void> {
+    const open = this.#accounts.get(place.account);
+    if (!open) {
+      const message = `the CloudAccount "${place.account}", which holds its load balancer, is gone or not valid; bring it back until the load balancer is removed`;
+      throw new RemovalPendingError({ reason: 'NoCloudAccount', message, retryAfter: NO_ACCOUNT });
     }
-  }
-
-  #nodeGroups(account: string): NodeGroups {
-    const found = this.#groups.get(account) ?? new NodeGroups(this.#options.clock);
-    this.#groups.set(account, found);
-    return found;
+    const { clusterName: cluster } = open.account;
+    const owner = { cluster, key, uid: place.uid, clusterUid: this.#options.sources.clusterUid() };
+    const last = ![...this.#concerned()].some((each) => keyOf(each) !== key);
+    const { explicitName } = place;
+    const result = await remove(fenced(open.api, beforeWrite), open.account, owner, { explicitName, last });
+    if (result.kind === 'pending') throw new RemovalPendingError(result);
   }
 
   #watch(name: string, open: OpenAccount): void {
-    const { clock, random, driftCheck, orphanGrace, log, onLook, sources } = this.#options;
+    const { clock, random, driftCheck, orphanGrace, log, onLook, sources, leads } = this.#options;
     const watch = new AccountWatch({
       open,
       clock,
@@ -406,90 +400,58 @@ export class AwsProvider implements CloudProvider {
       driftCheck,
       orphanGrace,
       log,
+      leads,
       clusterUid: () => sources.clusterUid(),
-      known: () => [...this.#known].filter(([, { account }]) => account === name),
-      served: () => sources.candidates().filter((key) => this.#isFor(key, name)),
-      nodeGroups: this.#nodeGroups(name),
-      isServed: ({ key, uid }) => this.#placement.of(key).some((each) => each.uid === uid),
-      onSuspect: (key) => {
-        this.#expect(key, 'whole');
-        this.#tell(key);
-      },
-      onVerified: (key, { health: before }, health) => {
+      expected: () => this.#expectedIn(open),
+      expectedOf: (key) => {
         const service = sources.service(key);
-        const found = this.#known.get(key);
-        if (!service || !found) return;
-        this.#remember(service, { ...found, health });
-        if (before?.status !== health.status || before.message !== health.message) this.#tell(key);
+        return service && this.#expectedOf(open, service);
       },
+      served: () => [...this.#concerned()].filter((each) => this.#openFor(each) === open).map(keyOf),
+      nodeGroups: this.#nodeGroups(name),
+      isServed: ({ key, uid }) => {
+        const service = sources.service(key);
+        return service?.metadata.uid === uid && this.#concerns(service);
+      },
+      isGone: (owner) => sources.isGone(owner),
+      onSuspect: (key) => this.#tell({ key, why: 'suspect' }),
       onLook,
     });
     this.#watches.set(name, watch);
     watch.start();
     // Whether the account works is known at once.
-    void watch.recent().then(onLook);
+    if (leads()) watch.lookSoon();
   }
 
-  #expect(key: string, due: 'health' | 'whole'): void {
-    const known = this.#known.get(key);
-    if (known && known.due !== 'whole') known.due = due;
+  #expectedIn(open: OpenAccount): ReadonlyMap<string, Expected> {
+    return new Map(
+      [...this.#concerned()].flatMap((service) => {
+        const expected = this.#expectedOf(open, service);
+        return expected ? [[keyOf(service), expected]] : [];
+      }),
+    );
   }
 
-  #askAgain(key: string, after: number, before = () => {}): void {
-    this.#cancel(key);
-    const { clock, random } = this.#options;
-    const timer = clock.setTimer(after * (1 + random() / 4), () => {
-      this.#timers.delete(key);
-      before();
-      this.#tell(key);
-    });
-    this.#timers.set(key, timer);
+  /** Undefined: the Service does not say of itself that all is applied, or has something elsewhere. */
+  #expectedOf(open: OpenAccount, service: ServiceObject): Expected | undefined {
+    const { name } = open.account;
+    const [hostname] = hostnamesOf(service);
+    const applied = service.metadata.annotations?.[APPLIED_ANNOTATION];
+    if (hostname === undefined || applied === undefined || this.#openFor(service) !== open) return undefined;
+    if (placesOf(service, name).length > 1) return undefined;
+    const prepared = this.#prepare(open, service);
+    if (prepared.kind !== 'prepared' || prepared.fingerprint !== applied) return undefined;
+    const { desired } = this.#known.get(keyOf(service), service, name, prepared.owner) ?? {};
+    const health = shownHealth(service);
+    return { hostname, prepared, ...(desired ? { desired } : {}), ...(health ? { health } : {}) };
   }
 
-  #cancel(key: string): void {
-    this.#timers.get(key)?.cancel();
-    this.#timers.delete(key);
-  }
-
-  #tellAll(): void {
-    for (const key of new Set([...this.#placement.keys(), ...this.#options.sources.candidates()]))
-      this.#tell(key);
-  }
-
-  #tell(key: string): void {
-    for (const listener of this.#listeners) listener(key);
+  #tell(news: CloudNews): void {
+    for (const listener of this.#listeners) listener(news);
   }
 }
 
 /** The same API for one run: it sends nothing once another controller may be at work on the Service. */
 function fenced(api: AwsApi, beforeWrite: BeforeWrite): AwsApi {
   return <A extends AwsAction>(action: A, input: AwsActions[A][0]) => api(action, input, beforeWrite);
-}
-
-function keyOf({ metadata: { namespace = '', name } }: ServiceObject): string {
-  return `${namespace}/${name}`;
-}
-
-function hostnamesOf({ status }: ServiceObject): string[] {
-  return (status?.loadBalancer?.ingress ?? []).flatMap(({ hostname = [] }) => hostname);
-}
-
-/** `errors`: reasons, by port. */
-function portsOf(
-  { spec }: ServiceObject,
-  errors?: ReadonlyMap<number, string>,
-): NonNullable<Ingress['ports']> {
-  return (spec.ports ?? []).map(({ port, protocol = 'TCP' }) => {
-    const error = errors?.get(port);
-    // As the API asks of reasons that are not Kubernetes' own.
-    return { port, protocol, ...(error ? { error: `fairlead.dev/${error}` } : {}) };
-  });
-}
-
-/** What the Service says of its targets stays until somebody looks. */
-function shownHealth({ status }: ServiceObject): Finding | undefined {
-  const shown = status?.conditions?.find(({ type }) => type === 'fairlead.dev/TargetsHealthy');
-  return (
-    shown && { type: 'TargetsHealthy', status: shown.status, reason: shown.reason, message: shown.message }
-  );
 }

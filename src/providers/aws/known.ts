@@ -1,7 +1,10 @@
-// What the provider remembers of a Service whose load balancer is as it should be.
+// What one process remembers of Services whose load balancers are as they should be. It may be older than what
+// another controller did since: it counts for as long as the Service says that the same is applied.
+import { APPLIED_ANNOTATION } from '../../api/service.ts';
+import type { ServiceObject } from '../../kube/objects.ts';
 import type { DesiredState } from './model.ts';
 import type { ObservedState } from './observed.ts';
-import type { TargetHealth } from './target-health.ts';
+import type { Owner } from './ownership.ts';
 
 export interface Known {
   readonly account: string;
@@ -12,9 +15,33 @@ export interface Known {
   readonly hostname: string;
   /** All that is there; undefined where only lists were read. */
   readonly belief?: ObservedState;
-  readonly health?: TargetHealth;
-  /** When it was last looked at, on the clock. */
+  /** What lists showed, where only they were read. */
+  readonly listed?: ObservedState;
+  /** When its targets' health was last asked for, on the clock. */
   readonly checkedAt: number;
-  /** What is due: nothing, the health of its targets, or, where somebody may have changed it, all of it. */
-  due: 'nothing' | 'health' | 'whole';
+}
+
+export class KnownServices {
+  readonly #known = new Map<string, Known>();
+
+  set(key: string, known: Known): void {
+    this.#known.set(key, known);
+  }
+
+  delete(key: string): void {
+    this.#known.delete(key);
+  }
+
+  /** Whether or not the Service says so yet. */
+  last(key: string): Known | undefined {
+    return this.#known.get(key);
+  }
+
+  get(key: string, service: ServiceObject, account: string, { uid, cluster }: Owner): Known | undefined {
+    const known = this.#known.get(key);
+    const { owner } = known?.desired ?? {};
+    const isItself = known?.account === account && owner?.uid === uid && owner.cluster === cluster;
+    const isApplied = service.metadata.annotations?.[APPLIED_ANNOTATION] === known?.fingerprint;
+    return isItself && isApplied ? known : undefined;
+  }
 }

@@ -13,8 +13,7 @@ export function limited(api: AwsApi, account: string, limits: RateLimits, shared
     // As AWS has them: the two services do not share any.
     const kind = bucketOf(action);
     await shared.bucket(`${account}:${serviceOf(action)}:${kind}`, limits[kind]).take();
-    beforeSending?.();
-    return api(action, input);
+    return api(action, input, beforeSending);
   };
 }
 

@@ -2,6 +2,7 @@
 import type { CloudAccount } from '../../api/cloud-account.ts';
 import { type DesiredState, desiredState } from './model.ts';
 import { loadBalancerOf } from './observe.ts';
+import type { ObservedState } from './observed.ts';
 import { UID_TAG } from './ownership.ts';
 import { type Prepared, schemeOf } from './pass.ts';
 import { intactIn, type Survey, stateIn } from './survey.ts';
@@ -11,7 +12,7 @@ export function recognise(
   survey: Survey,
   account: CloudAccount,
   { owner, request, targets }: Prepared,
-): { readonly desired: DesiredState; readonly hostname: string } | undefined {
+): { readonly desired: DesiredState; readonly hostname: string; readonly listed: ObservedState } | undefined {
   const found = survey.loadBalancers.find(({ tags }) => tags[UID_TAG] === owner.uid);
   if (!found) return undefined;
   const { tags, object } = found;
@@ -33,6 +34,7 @@ export function recognise(
     nodeGroups,
     targets,
   });
-  const hostname = intactIn(stateIn(survey, desired), desired);
-  return hostname === undefined ? undefined : { desired, hostname };
+  const listed = stateIn(survey, desired);
+  const hostname = intactIn(listed, desired);
+  return hostname === undefined ? undefined : { desired, hostname, listed };
 }

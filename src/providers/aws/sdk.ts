@@ -15,9 +15,17 @@ export interface AwsConnection {
 }
 
 /** The clients and commands of a module of the SDK, by name. */
-type Commands = Readonly<Record<string, new (input: object) => object>>;
+type Commands = Readonly<Record<string, new (input: object) => Command>>;
+interface Command {
+  readonly middlewareStack: {
+    add(
+      middleware: (next: (args: object) => Promise<object>) => (args: object) => Promise<object>,
+      options: { readonly step: 'finalizeRequest'; readonly name: string; readonly priority: 'low' },
+    ): void;
+  };
+}
 interface Client {
-  send(command: object): Promise<object>;
+  send(command: Command): Promise<object>;
   destroy(): void;
 }
 
@@ -43,11 +51,25 @@ export async function connectAws(
   ];
   const modules: readonly Commands[] = [elb as unknown as Commands, ec2 as unknown as Commands];
   return {
-    api: async <A extends AwsAction>(action: A, input: AwsActions[A][0]): Promise<AwsActions[A][1]> => {
+    api: async <A extends AwsAction>(
+      action: A,
+      input: AwsActions[A][0],
+      beforeSending?: () => void,
+    ): Promise<AwsActions[A][1]> => {
       const which = serviceOf(action) === 'ec2' ? 1 : 0;
-      const [client, command] = [clients[which], modules[which]?.[`${action}Command`]];
-      if (!client || !command) throw new Error(`the AWS SDK has no ${action}`);
-      return (await client.send(new command(input))) as AwsActions[A][1]; // the command of that action answers so
+      const [client, made] = [clients[which], modules[which]?.[`${action}Command`]];
+      if (!client || !made) throw new Error(`the AWS SDK has no ${action}`);
+      const command = new made(input);
+      // The SDK's retries are a step before this one: it is gone through for each try.
+      if (beforeSending)
+        command.middlewareStack.add(
+          (next) => (args) => {
+            beforeSending();
+            return next(args);
+          },
+          { step: 'finalizeRequest', name: 'fairleadBeforeSending', priority: 'low' },
+        );
+      return (await client.send(command)) as AwsActions[A][1]; // the command of that action answers so
     },
     close: () => {
       for (const client of clients) client.destroy();

@@ -14,19 +14,21 @@ export class RedisLease implements Lease {
   readonly key: string;
   readonly token: number;
   readonly waited: number;
+  readonly thorough: boolean;
   readonly #clock: Clock;
   #until: number;
 
   /** `asked`: when the lease of so many milliseconds was asked for. */
   constructor(
     job: Job,
-    grant: { readonly token: number; readonly waited: number },
+    grant: { readonly token: number; readonly waited: number; readonly thorough: boolean },
     time: { readonly clock: Clock; readonly asked: number; readonly length: number },
   ) {
     this.job = job;
     this.key = String(job.id);
     this.token = grant.token;
     this.waited = grant.waited;
+    this.thorough = grant.thorough;
     this.#clock = time.clock;
     this.#until = time.asked + time.length * TRUSTED;
   }

@@ -62,6 +62,7 @@ interface Ask {
   readonly rank: number;
   readonly account: string | undefined;
   readonly unlessFinished: string | undefined;
+  readonly thorough: boolean;
 }
 
 export class RedisQueue implements WorkQueue {
@@ -100,9 +101,10 @@ export class RedisQueue implements WorkQueue {
     this.#ticking ??= this.#tick();
   }
 
-  add(key: string, { after = 0, priority = 'change', account, unlessFinished }: AddOptions = {}): void {
+  add(key: string, options: AddOptions = {}): void {
+    const { after = 0, priority = 'change', account, unlessFinished, thorough = false } = options;
     const due = this.#options.clock.now() + after;
-    const ask: Ask = { due, rank: priority === 'change' ? 0 : 1, account, unlessFinished };
+    const ask: Ask = { due, rank: priority === 'change' ? 0 : 1, account, unlessFinished, thorough };
     const waiting = this.#asks.get(key);
     this.#asks.set(key, waiting ? both(waiting, ask) : ask);
     this.#send();
@@ -213,7 +215,7 @@ export class RedisQueue implements WorkQueue {
   async #ask(batch: readonly (readonly [string, Ask])[]): Promise<void> {
     const now = this.#options.clock.now();
     const answers = await Promise.all(
-      batch.map(async ([key, { due, rank, account, unlessFinished = '' }]) => ({
+      batch.map(async ([key, { due, rank, account, unlessFinished = '', thorough }]) => ({
         key,
         answer: (await this.#run(
           ADD,
@@ -223,6 +225,7 @@ export class RedisQueue implements WorkQueue {
             Math.max(0, Math.ceil(due - now)),
             rank,
             unlessFinished,
+            thorough ? 1 : 0,
             ...(account === undefined ? [] : [account]),
           ],
         )) as ['none' | 'add' | 'replace', number, string],
@@ -277,11 +280,11 @@ export class RedisQueue implements WorkQueue {
     const { clock } = this.#options;
     const { lease: length } = this.#times;
     const asked = clock.now();
-    const [epoch, what, number, waited] = (await this.#run(
+    const [epoch, what, number, waited, thorough] = (await this.#run(
       BEGIN,
       [this.#key('entry', key), this.#key('lease', key), ...this.#epochKeys(), ...this.#order()],
       [length, key],
-    )) as [string, 'run' | 'later' | 'gone' | 'line', number, number];
+    )) as [string, 'run' | 'later' | 'gone' | 'line', number, number, number];
     this.#heard(epoch);
     if (what === 'gone') return completeJob(job);
     if (what === 'line') {
@@ -294,7 +297,11 @@ export class RedisQueue implements WorkQueue {
       await this.#bull.updateDelayTimer();
       return;
     }
-    const lease = new RedisLease(job, { token: number, waited }, { clock, asked, length });
+    const lease = new RedisLease(
+      job,
+      { token: number, waited, thorough: thorough === 1 },
+      { clock, asked, length },
+    );
     for (const taker of this.#takers) {
       this.#takers.delete(taker);
       this.#leases.add(lease);
@@ -316,7 +323,7 @@ export class RedisQueue implements WorkQueue {
   async #endNow({ key, token, job }: RedisLease, outcome: WorkOutcome | 'back'): Promise<void> {
     const { clock, random } = this.#options;
     const until = clock.now() + this.#times.lease;
-    const { kind, after, error = '', version = '' } = wordsOf(outcome);
+    const { kind, after, error = '', version = '', thorough = false } = wordsOf(outcome);
     const { first, most } = BACKOFF;
     const wait = after === undefined ? '' : Math.ceil(after);
     while (clock.now() < until && !this.#stop.signal.aborted) {
@@ -324,7 +331,7 @@ export class RedisQueue implements WorkQueue {
         const ended = this.#run(
           END,
           [this.#key('entry', key), this.#key('known'), this.#key('lease', key), ...this.#order()],
-          [key, token, kind, wait, random(), error, first, most, PARK_AFTER, version],
+          [key, token, kind, wait, random(), error, first, most, PARK_AFTER, version, thorough ? 1 : 0],
         ) as Promise<['lost' | 'done'] | ['add', number, string]>;
         // In the same breath. Should it fail, the job comes back as a stalled one, finds nothing to do, and ends.
         const [answer] = await Promise.all([ended, completeJob(job).catch(() => {})]);
@@ -440,6 +447,7 @@ interface EndWords {
   readonly after?: number;
   readonly error?: string;
   readonly version?: string;
+  readonly thorough?: boolean;
 }
 
 function wordsOf(outcome: WorkOutcome | 'back'): EndWords {
@@ -458,6 +466,7 @@ function both(before: Ask, after: Ask): Ask {
     rank: Math.min(before.rank, after.rank),
     account: after.account ?? before.account,
     unlessFinished: before.unlessFinished === after.unlessFinished ? after.unlessFinished : undefined,
+    thorough: before.thorough || after.thorough,
   };
 }
 

@@ -7,6 +7,8 @@
 //   rank     of the next run: 0 for a change, 1 for a resync;  ran: that of the run under way
 //   finished the version of its last run that finished
 //   tag      its place in the order of its rank, see `place`;  early: it has none yet, because it is not due
+//   thorough 1 where the next run is a thorough one;  ranThorough: whether the run under way is
+//   unless   of what was asked for during a run: the version that makes it needless, if the run finishes with it
 //   account, retries, error
 // Because `due` is cleared when a run begins and looked at in the same step that ends it, what is added during a
 // run cannot be missed, although bull drops a job whose id is active.
@@ -75,7 +77,7 @@ end
 
 /**
  * Asks for a run. KEYS entry, known, job, served, lanes, wait; ARGV key, after, rank, the version whose last run
- * makes it needless ("" for none), and the account if it is known.
+ * makes it needless ("" for none), whether it is a thorough one (1 or 0), and the account if it is known.
  * Answers {what bull is to do: none, add or replace, milliseconds of delay, priority}.
  */
 export const ADD: Script = {
@@ -84,10 +86,16 @@ export const ADD: Script = {
   lua: `${NOW}${PLACE}${HAS_JOB}
 local entry, known, job, served, lanes, wait = unpack(KEYS)
 local asked, rank = now + tonumber(ARGV[2]), tonumber(ARGV[3])
-if ARGV[4] ~= '' and redis.call('HGET', entry, 'finished') == ARGV[4] then return {'none'} end
-if ARGV[5] then redis.call('HSET', entry, 'account', ARGV[5]) end
-local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'account')
-local state, due, before, account = e[1], tonumber(e[2]), tonumber(e[3]), e[4] or ''
+local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'account', 'finished', 'thorough', 'unless')
+local state, due, before = e[1], tonumber(e[2]), tonumber(e[3])
+local unless, thorough, account = ARGV[4], ARGV[5], ARGV[6] or e[4] or ''
+if state ~= 'running' and unless ~= '' and e[5] == unless then return {'none'} end
+if ARGV[6] then redis.call('HSET', entry, 'account', account) end
+-- A run that is due serves both; what brings a delayed one forward makes it its own.
+if due and (due <= now or asked >= due) then
+  if e[6] == '1' then thorough = '1' end
+  if e[7] ~= unless then unless = '' end
+end
 if state == 'parked' then
   if rank ~= 0 then return {'none'} end
   redis.call('HDEL', entry, 'error', 'retries')
@@ -105,10 +113,11 @@ else
   rank = before
 end
 if state == 'running' then
-  redis.call('HSET', entry, 'due', due, 'rank', rank)
+  redis.call('HSET', entry, 'due', due, 'rank', rank, 'thorough', thorough, 'unless', unless)
   return {'none'}
 end
 redis.call('SADD', known, ARGV[1])
+redis.call('HSET', entry, 'thorough', thorough)
 local exists = hasJob(job)
 if exists and not sooner then return {'none'} end
 local tag = place(served, lanes, wait, rank, ARGV[1], account, due > now)
@@ -119,7 +128,7 @@ return {exists and 'replace' or 'add', math.max(0, due - now), string.format('%.
 
 /**
  * Begins a run. KEYS entry, lease, epoch, rest, fence, served, lanes, wait; ARGV milliseconds of the lease, key.
- * Answers {epoch, 'run', token, waited}, {epoch, 'gone'}, {epoch, 'later', milliseconds}, or {epoch, 'line', priority}:
+ * Answers {epoch, 'run', token, waited, thorough 1 or 0}, {epoch, 'gone'}, {epoch, 'later', milliseconds}, or {epoch, 'line', priority}:
  * bull puts what was delayed before all that waits; it goes to the end of its lane instead.
  */
 export const BEGIN: Script = {
@@ -132,10 +141,12 @@ local resting = redis.call('PTTL', rest)
 if resting > 0 then return {current, 'later', resting + 1} end
 local held = redis.call('PTTL', lease)
 if held > 0 then return {current, 'later', held + 1} end
-local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'tag', 'ran', 'early', 'account')
-local due, rank = tonumber(e[2]), tonumber(e[3])
+local e = redis.call('HMGET', entry, 'state', 'due', 'rank', 'tag', 'ran', 'early', 'account', 'thorough', 'ranThorough')
+local due, rank, thorough = tonumber(e[2]), tonumber(e[3]), e[8] == '1'
 -- Running without a lease: the worker of the last run is lost, with all that it had to do.
-if e[1] == 'running' then due, rank = now, tonumber(e[5]) or 0 end
+if e[1] == 'running' then
+  due, rank, thorough = now, tonumber(e[5]) or 0, thorough or e[9] == '1'
+end
 if not due then return {current, 'gone'} end
 if due > now then return {current, 'later', due - now} end
 if e[6] == '1' and redis.call('LLEN', wait) > 0 then
@@ -148,20 +159,20 @@ if e[6] == '1' and redis.call('LLEN', wait) > 0 then
 end
 local token = redis.call('INCR', fence)
 redis.call('SET', lease, token, 'PX', ARGV[1])
-redis.call('HSET', entry, 'state', 'running', 'ran', rank)
-redis.call('HDEL', entry, 'due', 'rank', 'tag')
+redis.call('HSET', entry, 'state', 'running', 'ran', rank, 'ranThorough', thorough and 1 or 0)
+redis.call('HDEL', entry, 'due', 'rank', 'tag', 'thorough', 'unless')
 local tag = tonumber(e[4])
 if tag and tag > (tonumber(redis.call('HGET', served, rank)) or 0) then
   redis.call('HSET', served, rank, string.format('%.0f', tag))
 end
-return {current, 'run', token, now - due}
+return {current, 'run', token, now - due, thorough and 1 or 0}
 `,
 };
 
 /**
  * Ends a run. KEYS entry, known, lease, served, lanes, wait; ARGV key, token, outcome (finished, retry or back),
  * after ("": a retry has its backoff, and what finished is over), random, error ("" for none), the backoff's first and most, retries until parked,
- * version ("" for none).
+ * version ("" for none), whether the run after `after` is a thorough one (1 or 0).
  * Answers {'lost'}, {'done'} or {'add', milliseconds of delay, priority}.
  */
 export const END: Script = {
@@ -172,12 +183,16 @@ local entry, known, lease, served, lanes, wait = unpack(KEYS)
 local key, token, outcome, after, random, fault = unpack(ARGV)
 if redis.call('GET', lease) ~= token then return {'lost'} end
 redis.call('DEL', lease)
-local e = redis.call('HMGET', entry, 'due', 'rank', 'ran', 'account')
-local due, rank = tonumber(e[1]), tonumber(e[2])
+local e = redis.call('HMGET', entry, 'due', 'rank', 'ran', 'account', 'thorough', 'ranThorough', 'unless')
+local due, rank, thorough = tonumber(e[1]), tonumber(e[2]), e[5] or 0
 local asked, again
+local askedThorough = e[6] or 0
 if outcome == 'finished' then
   redis.call('HDEL', entry, 'retries')
   redis.call('HSET', entry, 'finished', ARGV[10])
+  -- What was asked for during the run is what it has done.
+  if ARGV[10] ~= '' and e[7] == ARGV[10] and thorough ~= '1' then due = nil end
+  askedThorough = ARGV[11]
   if after ~= '' then asked, again = now + tonumber(after), 1 end
 elseif outcome == 'back' then
   asked = now
@@ -190,7 +205,9 @@ else
   local pause = math.min(tonumber(ARGV[8]), tonumber(ARGV[7]) * 2 ^ (retries - 1)) * (0.5 + random / 2)
   asked = now + (tonumber(after) or math.ceil(pause))
 end
-if asked and (not due or asked < due) then due, rank = asked, again or tonumber(e[3]) end
+if asked and (not due or asked < due) then
+  due, rank, thorough = asked, again or tonumber(e[3]), askedThorough
+end
 if not due then
   redis.call('DEL', entry)
   redis.call('SREM', known, key)
@@ -198,7 +215,8 @@ if not due then
 end
 local tag = place(served, lanes, wait, rank, key, e[4] or '', due > now)
 redis.call('HSET', entry, 'state', 'queued', 'due', due, 'rank', rank, 'tag', tag, 'early', due > now and 1 or 0)
-redis.call('HDEL', entry, 'ran')
+redis.call('HSET', entry, 'thorough', thorough)
+redis.call('HDEL', entry, 'ran', 'ranThorough', 'unless')
 return {'add', math.max(0, due - now), string.format('%.0f', rank * RANK + tag)}
 `,
 };

@@ -3,17 +3,16 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VirtualClock } from '../../../src/clock/virtual-clock.ts';
 import type { EndpointSliceObject, PodObject, ServiceObject } from '../../../src/kube/objects.ts';
 import { createLogger } from '../../../src/observe/logger.ts';
-
 import { AccountHealth } from '../../../src/providers/aws/account-health.ts';
-import type { AwsApi } from '../../../src/providers/aws/aws-api.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
 import { limited } from '../../../src/providers/aws/rate-limit.ts';
 import type { PodAccess } from '../../../src/providers/aws/readiness.ts';
+import type { Claim, CloudOutcome } from '../../../src/providers/provider.ts';
 import { MemoryTokenBuckets } from '../../../src/queue/token-buckets.ts';
+import { claimingPatch, type StatusPatch, statusPatch } from '../../../src/status/service-status.ts';
 import { desired } from './desired.ts';
 import { CLOUD_ACCOUNT, CLUSTER_UID, instance, type Wishes, World } from './world.ts';
 
-const KEY = { key: 'default/web' };
 /** Nobody else is at work. */
 const ALONE = () => {};
 
@@ -22,9 +21,17 @@ let world: World;
 let provider: AwsProvider;
 let wishes: Wishes;
 let gone: boolean;
+/** Of the Services that there are. */
+let names: readonly string[];
+/** `why key` */
 let told: string[];
 let looks: number;
+let leads: boolean;
+/** Whether the API server has the Service that nobody has heard of. */
+let hasIt: boolean;
 let clusterUid: string;
+/** What stands on each Service, by name. */
+let written: Map<string, Pick<ServiceObject, 'status'> & { annotations?: Record<string, string | null> }>;
 let slices: readonly EndpointSliceObject[] | undefined;
 /** By name. */
 let podObjects: Map<string, PodObject>;
@@ -44,7 +51,7 @@ const pods: PodAccess = {
 };
 
 function open(more: Partial<OpenAccount['account']> = {}): OpenAccount {
-  return { account: { ...CLOUD_ACCOUNT, ...more }, api: world.api };
+  return { account: { ...CLOUD_ACCOUNT, ...more }, api: world.api, print: JSON.stringify(more) };
 }
 
 function start(): AwsProvider {
@@ -58,13 +65,12 @@ function start(): AwsProvider {
     onLook: () => {
       looks++;
     },
+    leads: () => leads,
     sources: {
-      service: (key): ServiceObject | undefined => {
-        const name = key.split('/')[1] ?? '';
-        const meta = name === 'web' ? {} : { meta: { name, uid: name } };
-        return gone ? undefined : world.inputs({ ...wishes, ...meta }).service;
-      },
-      candidates: () => (gone ? [] : ['default/web']),
+      service: (key) => (gone ? undefined : web(key.split('/')[1])),
+      services: () => (gone ? [] : names.map((name) => web(name))),
+      isCandidate: () => true,
+      isGone: async () => !hasIt,
       clusterUid: () => clusterUid,
       nodes: () => inputs().nodes,
       slices: () => slices ?? inputs().slices,
@@ -72,17 +78,51 @@ function start(): AwsProvider {
     },
   });
   made.setAccounts(new Map([['main', open()]]));
-  made.subscribe((key) => told.push(key));
+  made.subscribe(({ key, why }) => told.push(`${why} ${key}`));
   return made;
+}
+
+/** The Service as the API server has it. */
+function web(name = 'web'): ServiceObject {
+  const { service } = world.inputs({ ...wishes, ...(name === 'web' ? {} : { meta: { name, uid: name } }) });
+  const { annotations, status = service.status } = written.get(name) ?? {};
+  const all = Object.entries({ ...service.metadata.annotations, ...annotations });
+  const theirs = Object.fromEntries(all.filter((each) => each[1] !== null)) as Record<string, string>;
+  return {
+    ...service,
+    metadata: { ...service.metadata, annotations: theirs },
+    ...(status ? { status } : {}),
+  };
+}
+
+function write(name: string, patch: StatusPatch | undefined): void {
+  const { annotations, status } = written.get(name) ?? {};
+  const { loadBalancer, conditions } = patch?.status ?? {};
+  written.set(name, {
+    annotations: { ...annotations, ...patch?.metadata.annotations },
+    status: {
+      ...status,
+      ...(loadBalancer ? { loadBalancer: { ingress: loadBalancer.ingress ?? [] } } : {}),
+      ...(conditions ? { conditions } : {}),
+    },
+  });
+}
+
+/** One run, whose end stands on the Service. */
+async function run({ thorough = false, name = 'web', beforeWrite = ALONE } = {}): Promise<CloudOutcome> {
+  const claim = async (wanted: Claim) => write(name, claimingPatch(web(name), wanted));
+  const outcome = await provider.ensure(web(name), { thorough, beforeWrite, claim });
+  if (outcome.kind !== 'waiting')
+    write(name, statusPatch(web(name), outcome, new Date(clock.now()), outcome.places));
+  return outcome;
 }
 
 /** As its targets are healthy, and with all calls forgotten. */
 async function settled() {
-  const first = await provider.ensure(KEY, ALONE);
-  if (first.kind === 'done') world.hostname = first.hostnames?.[0];
+  await run();
   await clock.advance(20_000);
-  const outcome = await provider.ensure(KEY, ALONE);
-  expect(outcome).toMatchObject({ kind: 'done', findings: [{ status: 'True' }] });
+  const outcome = await run();
+  expect(outcome).toMatchObject({ kind: 'done', findings: [{ status: 'True' }], again: 3_600_000 });
   await looked();
   world.takeCalls();
   told.length = 0;
@@ -132,7 +172,10 @@ function set(attributes: Record<string, string>, key: string, value: string): vo
 beforeEach(async () => {
   clock = new VirtualClock();
   world = await World.open(clock);
-  [wishes, gone, told, looks, clusterUid] = [{}, false, [], 0, CLUSTER_UID];
+  [wishes, gone, hasIt, told, looks, leads] = [{}, false, false, [], 0, true];
+  clusterUid = CLUSTER_UID;
+  names = ['web'];
+  written = new Map();
   [slices, podObjects, podReads] = [undefined, new Map(), 0];
   provider = start();
 });
@@ -144,20 +187,21 @@ afterEach(async () => {
 
 describe('the AWS provider', () => {
   it('gives a Service a host name and its account as the source, the same again when asked again', async () => {
-    const outcome = await provider.ensure(KEY, ALONE);
+    const outcome = await run();
     expect(outcome).toEqual({
       kind: 'done',
       addresses: [],
       hostnames: [expect.stringMatching(/^k8s-default-web-/)],
       ports: [{ port: 80, protocol: 'TCP' }],
       source: 'main',
+      places: 'main',
       applied: expect.stringMatching(/^[0-9a-f]{16}$/),
       findings: [expect.objectContaining({ type: 'TargetsHealthy', status: 'Unknown', reason: 'Checking' })],
+      again: 15_000,
+      thorough: false,
     });
-    expect(await provider.ensure(KEY, ALONE)).toEqual(outcome);
-    expect(await provider.listOwned()).toEqual(['default/web']);
-    await provider.remove('default/web', ALONE);
-    expect(await provider.listOwned()).toEqual([]);
+    expect(await run()).toEqual(outcome);
+    await provider.remove(web(), ALONE);
     expect(world.cloud.loadBalancers.size).toBe(0);
   });
 
@@ -172,10 +216,23 @@ describe('the AWS provider', () => {
       spoil();
       expect(JSON.stringify(world.essence())).not.toBe(before);
       await clock.advance(60_000);
-      await vi.waitFor(() => expect(told).toEqual(['default/web']));
+      await vi.waitFor(() => expect(told).toEqual(['suspect default/web']));
+      await run({ thorough: true });
       await settled();
       expect(JSON.stringify(world.essence())).toBe(before);
     }
+  });
+
+  it('looks for what others changed only where it leads, and from when it does', async () => {
+    await settled();
+    leads = false;
+    world.cloud.listeners.clear();
+    await clock.advance(120_000);
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    leads = true;
+    provider.takeOver();
+    await nextLook();
+    await vi.waitFor(() => expect(told).toEqual(['suspect default/web']));
   });
 
   it.each<[string, () => void]>([
@@ -200,7 +257,8 @@ describe('the AWS provider', () => {
     expect(JSON.stringify(world.essence())).not.toBe(before);
     await nextLook();
     await clock.advance(45_000);
-    await vi.waitFor(() => expect(told).toEqual(['default/web']));
+    await vi.waitFor(() => expect(told).toEqual(['suspect default/web']));
+    await run({ thorough: true });
     await settled();
     expect(JSON.stringify(world.essence())).toBe(before);
   });
@@ -210,20 +268,19 @@ describe('the AWS provider', () => {
     world.cloud.behaviour.isHealthy = () => false;
     await nextLook();
     await clock.advance(45_000);
-    await vi.waitFor(() => expect(told).toEqual(['default/web']));
-    world.takeCalls();
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ findings: [{ status: 'False' }] });
-    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    await vi.waitFor(() => expect(told).toEqual(['suspect default/web']));
+    expect(await run({ thorough: true })).toMatchObject({ findings: [{ status: 'False' }] });
+    expect(world.takeCalls().writes).toBe(0);
   });
 
   it('verifies as many Services as a quarter of the reads lets it, and all of them in turn', async () => {
-    const names = Array.from({ length: 30 }, (_, i) => `s${i}`);
+    names = Array.from({ length: 30 }, (_, i) => `s${i}`);
     const { account } = open();
     const rateLimits = { ...account.aws.rateLimits, read: { perSecond: 4, burst: 1000 } };
     provider.setAccounts(new Map([['main', open({ aws: { ...account.aws, rateLimits } })]]));
-    for (const name of names) await provider.ensure({ key: `default/${name}` }, ALONE);
+    for (const name of names) await run({ name });
     await clock.advance(20_000);
-    for (const name of names) await provider.ensure({ key: `default/${name}` }, ALONE);
+    for (const name of names) await run({ name });
     const verified: number[] = [];
     for (let look = 0; look < 5; look++) {
       world.takeCalls();
@@ -259,7 +316,8 @@ describe('the AWS provider', () => {
     expect(world.takeCalls().writes).toBe(0);
     Object.assign(world.cloud.securityGroups.get(NODES) ?? {}, { rules: [] });
     await clock.advance(60_000);
-    await vi.waitFor(() => expect(told).toEqual(['default/web']));
+    await vi.waitFor(() => expect(told).toEqual(['suspect default/web']));
+    await run({ thorough: true });
     await settled();
     expect(rules()).toEqual([[31000, 31000]]);
   });
@@ -267,28 +325,28 @@ describe('the AWS provider', () => {
   it('looks at once where a Service asks for it', async () => {
     await settled();
     theGroup().targets.clear();
-    await provider.ensure(KEY, ALONE);
+    await run();
     expect(theGroup().targets.size).toBe(0);
     wishes = { annotations: { 'fairlead.dev/check-load-balancer': '1' } };
-    await provider.ensure(KEY, ALONE);
+    await run();
     expect(theGroup().targets.size).toBe(2);
     world.takeCalls();
-    await provider.ensure(KEY, ALONE);
+    await run();
     expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
   });
 
   it('asks AWS nothing where nothing changed, and writes a new node after one read for all Services', async () => {
     await settled();
-    await provider.ensure(KEY, ALONE);
+    await run();
     wishes = { annotations: { 'example.com/owner': 'me' } };
-    await provider.ensure(KEY, ALONE);
+    await run();
     expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
     wishes = { nodes: ['a', 'b', 'c'] };
-    await provider.ensure(KEY, ALONE);
+    await run();
     // In which security group the node is.
     expect(world.takeCalls()).toEqual({ reads: 1, writes: 1, actions: ['RegisterTargets'] });
     wishes = { spec: { ports: [{ name: 'web', port: 8080, targetPort: 8080, nodePort: 30081 }] } };
-    await provider.ensure(KEY, ALONE);
+    await run();
     const { reads, writes } = world.takeCalls();
     expect(reads).toBe(0);
     expect(writes).toBeLessThanOrEqual(8);
@@ -296,23 +354,63 @@ describe('the AWS provider', () => {
     expect(world.takeCalls().writes).toBe(0);
   });
 
+  it('believes what it did itself only while no other controller did anything since', async () => {
+    await settled();
+    const first = provider;
+    const before = world.essence();
+    wishes = { spec: { ports: [{ name: 'web', port: 8080, targetPort: 8080, nodePort: 30081 }] } };
+    const second = start();
+    provider = second;
+    await run();
+    wishes = {};
+    // The second one died while it put it back: half of it is done.
+    const dying = { ...open(), api: world.dyingAt(2, 'after') };
+    second.setAccounts(new Map([['main', dying]]));
+    expect(await World.died(run())).toBe(true);
+    expect(world.essence()).not.toEqual(before);
+    provider = first;
+    expect(await run()).toMatchObject({ kind: 'done' });
+    expect(world.essence()).toEqual(before);
+    second.close();
+  });
+
   it('says whether targets answer their checks, at a read for each port', async () => {
     world.cloud.behaviour.isHealthy = () => false;
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       findings: [{ status: 'Unknown', reason: 'Checking' }],
+      again: 15_000,
     });
     await looked();
     world.takeCalls();
-    await clock.advance(15_000);
-    expect(told).toEqual(['default/web']);
-    const down = await provider.ensure(KEY, ALONE);
-    expect(down).toMatchObject({ kind: 'done', findings: [{ status: 'False', reason: 'NoHealthyTargets' }] });
+    await clock.advance(14_000);
+    expect(await run()).toMatchObject({ findings: [{ status: 'Unknown' }], again: 1_000 });
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+    await clock.advance(1_000);
+    const down = await run();
+    expect(down).toMatchObject({
+      kind: 'done',
+      findings: [{ status: 'False', reason: 'NoHealthyTargets' }],
+      again: 45_000,
+    });
     expect(world.takeCalls()).toMatchObject({ reads: 1, writes: 0 });
     world.cloud.behaviour.isHealthy = () => true;
     await clock.advance(45_000);
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
-      findings: [{ status: 'True', reason: 'Healthy' }],
-    });
+    expect(await run()).toMatchObject({ findings: [{ status: 'True', reason: 'Healthy' }] });
+  });
+
+  it('says in another controller whether targets answer, by a look at the account and a read for each port', async () => {
+    await run();
+    await clock.advance(20_000);
+    await looked();
+    leads = false;
+    provider.close();
+    provider = start();
+    world.takeCalls();
+    await run();
+    expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 0 });
+    await clock.advance(15_000);
+    expect(await run()).toMatchObject({ findings: [{ status: 'True' }] });
+    expect(world.takeCalls()).toMatchObject({ reads: 1, writes: 0 });
   });
 
   it('reads again where what it believed was wrong', async () => {
@@ -321,28 +419,21 @@ describe('the AWS provider', () => {
     world.cloud.listeners.clear();
     world.cloud.targetGroups.delete(group ?? '');
     wishes = { nodes: ['a', 'b', 'c'] };
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'pending', reason: 'Settling' });
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
+    expect(await run()).toMatchObject({ kind: 'pending', reason: 'Settling' });
+    expect(await run()).toMatchObject({ kind: 'done' });
     expect([...world.cloud.targetGroups.values()][0]?.targets.size).toBe(3);
   });
 
   it('after a restart knows a Service again by one look at the account, unless something is missing', async () => {
     const { applied } = (await settled()) as { applied: string };
     provider.close();
-    wishes = {
-      annotations: { 'fairlead.dev/cloud-applied': applied, 'fairlead.dev/cloud-accounts-in-use': 'main' },
-    };
     provider = start();
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
-      kind: 'done',
-      hostnames: [world.hostname],
-      applied,
-    });
+    expect(await run()).toMatchObject({ kind: 'done', applied });
     expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 0 });
     provider.close();
     world.cloud.listeners.clear();
     provider = start();
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
+    expect(await run()).toMatchObject({ kind: 'done' });
     expect(world.cloud.listeners.size).toBe(1);
   });
 
@@ -368,45 +459,58 @@ describe('the AWS provider', () => {
     expect(world.cloud.loadBalancers.size).toBe(1);
   });
 
+  it('removes no orphan of a Service that the API server has, or that it leaves to another one that leads', async () => {
+    await world.ensure();
+    [gone, hasIt] = [true, true];
+    for (let minutes = 0; minutes < 13; minutes++) await nextLook();
+    expect(world.cloud.loadBalancers.size).toBe(1);
+    [hasIt, leads] = [false, false];
+    await clock.advance(600_000);
+    expect(world.cloud.loadBalancers.size).toBe(1);
+  });
+
   it('lets some Services of an account go to AWS at a time, and tells the others when it is their turn', async () => {
     const second = open({ name: 'second', isDefault: false });
     const accounts = Array.from({ length: 24 }, (_, i) => [`a${i}`, second] as const);
     provider.setAccounts(new Map([['main', open()], ...accounts]));
     told.length = 0;
-    const first = provider.ensure(KEY, ALONE);
-    expect(await provider.ensure(KEY, ALONE)).toEqual({ kind: 'waiting' });
+    const first = run();
+    // It may have its turn in another controller, should this one die.
+    expect(await run({ thorough: true })).toEqual({ kind: 'waiting', again: 15_000 });
     expect(told).toEqual([]);
     expect(await first).toMatchObject({ kind: 'done' });
-    expect(told).toEqual(['default/web']);
+    expect(told).toEqual(['turn default/web']);
   });
 
   it('asks again when AWS may be ready, and shows the name meanwhile', async () => {
     world.cloud.behaviour.provisioning = 20_000;
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       kind: 'pending',
       reason: 'Provisioning',
       hostnames: [expect.stringMatching(/./)],
+      again: 5_000,
     });
     await clock.advance(20_000);
-    expect(told).toEqual(['default/web']);
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
+    expect(await run()).toMatchObject({ kind: 'done' });
   });
 
   it('says which account is missing, and asks again when accounts come', async () => {
     provider.setAccounts(new Map());
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       kind: 'pending',
       reason: 'NoCloudAccount',
       message: expect.stringContaining('spec.default: true'),
     });
     wishes = { annotations: { 'fairlead.dev/cloud-account': 'second' } };
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       reason: 'NoCloudAccount',
       message: expect.stringContaining('"second"'),
     });
+    const before = provider.printOf(web());
     provider.setAccounts(new Map([['second', open({ name: 'second', isDefault: false })]]));
-    expect(told).toContain('default/web');
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done', source: 'second' });
+    expect(told).toContain('inputs default/web');
+    expect(provider.printOf(web())).not.toBe(before);
+    expect(await run()).toMatchObject({ kind: 'done', source: 'second' });
   });
 
   it('removes from the old account what moved to a new one, after the new one serves', async () => {
@@ -417,16 +521,17 @@ describe('the AWS provider', () => {
         ['second', second],
       ]),
     );
-    await provider.ensure(KEY, ALONE);
+    await run();
     wishes = { annotations: { 'fairlead.dev/cloud-account': 'second' } };
     world.cloud.behaviour.release = 30_000;
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       kind: 'pending',
       reason: 'Settling',
       source: 'second',
+      places: 'second,main',
     });
     await clock.advance(30_000);
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done', source: 'second' });
+    expect(await run()).toMatchObject({ kind: 'done', source: 'second', places: 'second' });
     expect(world.cloud.securityGroups.size).toBe(1);
     expect([...world.cloud.loadBalancers.values()].map(({ tags }) => tags['elbv2.k8s.aws/cluster'])).toEqual([
       'other',
@@ -437,28 +542,28 @@ describe('the AWS provider', () => {
     const second = open({ name: 'second', isDefault: false });
     const accounts = Array.from({ length: 12 }, (_, i) => [`a${i}`, second] as const);
     provider.setAccounts(new Map([['main', open()], ...accounts]));
-    const keys = Array.from({ length: 30 }, (_, i) => `default/s${i}`);
-    const due = new Set(keys);
-    provider.subscribe((key) => due.add(key));
+    names = Array.from({ length: 30 }, (_, i) => `s${i}`);
+    const due = new Set(names);
+    provider.subscribe(({ key }) => due.add(key.replace('default/', '')));
     const done = new Set<string>();
-    const run = async (key: string) => {
-      due.delete(key);
-      if ((await provider.ensure({ key }, ALONE)).kind === 'done') done.add(key);
+    const one = async (name: string) => {
+      due.delete(name);
+      if ((await run({ name })).kind === 'done') done.add(name);
     };
     while (due.size > 0) {
-      const batch = [...due].filter((key) => key !== 'default/web').slice(0, 8);
-      due.delete('default/web');
+      due.delete('web');
+      const batch = [...due].slice(0, 8);
       // As a change of its own brings one that is through already.
-      await Promise.all([...batch, ...[...done].slice(-3)].map(run));
+      await Promise.all([...batch, ...[...done].slice(-3)].map(one));
     }
-    expect([...done].sort()).toEqual(keys.toSorted());
+    expect([...done].sort()).toEqual(names.toSorted());
     expect(world.cloud.loadBalancers.size).toBe(30);
   });
 
   it('says by name what cannot be changed, and keeps serving', async () => {
-    await provider.ensure(KEY, ALONE);
+    await run();
     wishes = { annotations: { name: 'edge' } };
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       kind: 'refused',
       reason: 'NotChangeable',
       hostnames: [expect.any(String)],
@@ -468,12 +573,11 @@ describe('the AWS provider', () => {
   it('keeps the name that the status shows where the wishes are wrong', async () => {
     await world.ensure();
     wishes = { annotations: { scheme: 'x' } };
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({
+    expect(await run()).toMatchObject({
       kind: 'refused',
       reason: 'InvalidRequest',
       hostnames: [world.hostname],
     });
-    expect(await provider.keep(KEY)).toEqual({ addresses: [], hostnames: [world.hostname] });
   });
 
   it('after a restart removes what an earlier process made', async () => {
@@ -481,32 +585,27 @@ describe('the AWS provider', () => {
     provider.close();
     wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
     provider = start();
-    await provider.remove('default/web', ALONE);
+    await provider.remove(web(), ALONE);
     expect(world.cloud.loadBalancers.size).toBe(0);
   });
 
-  it('removes at four reads and one for what was shared, and not again while the Service says where it was', async () => {
+  it('removes at four reads and one for what was shared, and makes it anew where the Service is served again', async () => {
     await settled();
-    wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
-    await provider.remove('default/web', ALONE);
+    await provider.remove(web(), ALONE);
     expect(world.takeCalls()).toMatchObject({ reads: 5, writes: 3 });
-    await provider.remove('default/web', ALONE);
-    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
-    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });
+    expect(await run()).toMatchObject({ kind: 'done' });
     expect(world.cloud.loadBalancers.size).toBe(1);
   });
 
   it('does not forget what AWS has not let go of yet', async () => {
-    await provider.ensure(KEY, ALONE);
-    gone = true;
+    await run();
     world.cloud.behaviour.release = 30_000;
-    await expect(provider.remove('default/web', ALONE)).rejects.toMatchObject({
+    await expect(provider.remove(web(), ALONE)).rejects.toMatchObject({
       name: 'RemovalPending',
       reason: 'Settling',
     });
-    expect(await provider.listOwned()).toEqual(['default/web']);
     await clock.advance(30_000);
-    await provider.remove('default/web', ALONE);
+    await provider.remove(web(), ALONE);
     expect(world.cloud.securityGroups.size).toBe(0);
   });
 
@@ -517,17 +616,16 @@ describe('the AWS provider', () => {
       if (left-- === 0) throw lost;
     };
     // What stands between a run and AWS in the controller.
-    const emulated: AwsApi = (action, input) => world.api(action, input);
     const buckets = new MemoryTokenBuckets(clock);
-    const allowed = limited(emulated, 'main', CLOUD_ACCOUNT.aws.rateLimits, buckets);
+    const allowed = limited(world.api, 'main', CLOUD_ACCOUNT.aws.rateLimits, buckets);
     const api = new AccountHealth().watched(allowed, () => {});
     provider.setAccounts(new Map([['main', { ...open(), api }]]));
-    await expect(provider.ensure(KEY, untilLost)).rejects.toBe(lost);
+    await expect(run({ beforeWrite: untilLost })).rejects.toBe(lost);
     expect(world.cloud.loadBalancers.size).toBe(0);
-    await provider.ensure(KEY, ALONE);
+    await run();
     expect(world.cloud.loadBalancers.size).toBe(1);
     left = 2;
-    await expect(provider.remove('default/web', untilLost)).rejects.toBe(lost);
+    await expect(provider.remove(web(), untilLost)).rejects.toBe(lost);
     expect(world.cloud.loadBalancers.size).toBe(1);
   });
 });
@@ -564,7 +662,7 @@ describe('pods with a readiness gate', () => {
   const gateOf = (name: string, type = GATE) =>
     podObjects.get(name)?.status?.conditions?.find((each) => each.type === type);
   const targets = () => [...theGroup().targets.keys()].sort();
-  const ensure = () => provider.ensure(KEY, ALONE);
+  const ensure = () => run();
 
   it('are targets before they are Ready, and Ready when the load balancer finds them healthy', async () => {
     wishes = IP;
@@ -576,17 +674,15 @@ describe('pods with a readiness gate', () => {
       { name: 'broken', address: '10.0.0.13' },
     ]);
     world.cloud.behaviour.isHealthy = () => undefined;
-    await ensure();
+    expect(await ensure()).toMatchObject({ kind: 'done', again: 5_000 });
     // A pod that is not Ready for another reason is none.
     expect(targets()).toEqual(['10.0.0.11:8080', '10.0.0.12:8080']);
     expect(gateOf('new')).toMatchObject({
       status: 'False',
       message: expect.stringContaining('port 8080 initial'),
     });
-    told.length = 0;
     world.cloud.behaviour.isHealthy = () => true;
     await clock.advance(5_000);
-    expect(told).toEqual(['default/web']);
     const reads = podReads;
     await ensure();
     expect(gateOf('new')).toMatchObject({ status: 'True' });
@@ -600,7 +696,6 @@ describe('pods with a readiness gate', () => {
     world.takeCalls();
     expect(await ensure()).toMatchObject({ kind: 'done' });
     expect(world.takeCalls().writes).toBe(0);
-    told.length = 0;
     await clock.advance(10_000);
     await ensure();
     await clock.advance(5_000);

@@ -65,10 +65,10 @@ export class World {
     return this.emulator.cloud;
   }
 
-  readonly api: AwsApi = async (action, input) => {
+  readonly api: AwsApi = async (action, input, beforeSending) => {
     this.#underWay++;
     try {
-      return await this.#connection.api(action, input);
+      return await this.#connection.api(action, input, beforeSending);
     } finally {
       this.#underWay--;
     }
