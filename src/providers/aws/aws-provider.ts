@@ -35,7 +35,7 @@ import {
   remove,
 } from './pass.ts';
 import { type Place, placesOf, placesText } from './placement.ts';
-import { type GatedPod, type PodAccess, Readiness } from './readiness.ts';
+import { type GatedPod, type PodAccess, Readiness, unreadyPods } from './readiness.ts';
 import { recognise } from './recognise.ts';
 import { hostnamesOf, keyOf, portsOf, shownHealth } from './shown.ts';
 import { readHealth, type TargetHealth } from './target-health.ts';
@@ -149,7 +149,11 @@ export class AwsProvider implements CloudProvider {
     const open = this.#openFor(service);
     if (!open) return '';
     const prepared = this.#prepare(open, service);
-    return `${open.print} ${prepared.kind === 'refused' ? '' : prepared.fingerprint}`;
+    if (prepared.kind === 'refused') return open.print;
+    const isOfPods = prepared.request.targetType === 'ip';
+    const unready = isOfPods ? unreadyPods(this.#inputs(service).slices) : [];
+    const waiting = unready.map(({ addresses, targetRef }) => `${targetRef?.name} ${addresses[0]}`).sort();
+    return [open.print, prepared.fingerprint, ...waiting].join(' ');
   }
 
   ensure(service: ServiceObject, run: CloudRun): Promise<CloudOutcome> {

@@ -61,6 +61,18 @@ function stateOf(target: Target, states: readonly ObservedTarget[]): string {
   return states.find((each) => targetKey(each) === targetKey(target))?.state ?? 'not registered';
 }
 
+type Endpoint = NonNullable<EndpointSliceObject['endpoints']>[number];
+
+/** Those that may wait for a load balancer. */
+export function unreadyPods(slices: readonly EndpointSliceObject[]): Endpoint[] {
+  return slices.flatMap(({ endpoints }) =>
+    (endpoints ?? []).filter(
+      ({ conditions, targetRef }) =>
+        conditions?.ready === false && conditions.terminating !== true && targetRef?.kind === 'Pod',
+    ),
+  );
+}
+
 export class Readiness {
   readonly #pods: PodAccess;
   /** By Service, and by pod: those that are not Ready and wait for nothing of ours. */
@@ -76,16 +88,10 @@ export class Readiness {
     groups: readonly string[],
     slices: readonly EndpointSliceObject[],
   ): Promise<GatedPod[]> {
-    const unready = slices.flatMap(({ endpoints }) =>
-      (endpoints ?? []).filter(
-        ({ conditions, targetRef }) =>
-          conditions?.ready === false && conditions.terminating !== true && targetRef?.kind === 'Pod',
-      ),
-    );
     const before = this.#others.get(key);
     const others = new Set<string>();
     const found = await Promise.all(
-      unready.map(async ({ addresses: [address = ''], targetRef }): Promise<GatedPod[]> => {
+      unreadyPods(slices).map(async ({ addresses: [address = ''], targetRef }): Promise<GatedPod[]> => {
         const { namespace = '', name: podName = '' } = targetRef ?? {};
         const id = `${podName} ${address}`;
         if (before?.has(id)) {
