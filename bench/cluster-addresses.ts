@@ -19,6 +19,8 @@ const SINGLES = 200;
 const BURST = 1_000;
 const MANY = 4_000;
 const DELETIONS = 20;
+/** Milliseconds. */
+const SPACED = 100;
 const LARGE_BURST = 10_000;
 /** Milliseconds in which what a burst set off (events, announcements, the pool's status) is written. */
 const CALM = 20_000;
@@ -27,24 +29,28 @@ const CALM = 20_000;
 export function clusterAddresses(): Promise<BenchRow[]> {
   return inCluster(async (scene) => {
     const { cluster, view } = scene;
-    const first = await oneByOne(scene, 'first');
+    const first = await oneByOne(scene, 'first', SPACED);
+    const pressed = await oneByOne(scene, 'pressed', 0);
     const before = writesIn(scene.auditLog);
     const burst = await createServices(view, cluster.api, 'burst', BURST);
     await wait(CALM);
     const wrote = before.since();
-    await createServices(view, cluster.api, 'more', MANY - WARM - 2 * SINGLES - BURST);
+    await createServices(view, cluster.api, 'more', MANY - WARM - 3 * SINGLES - BURST);
     await wait(CALM);
-    const late = await oneByOne(scene, 'late');
+    const late = await oneByOne(scene, 'late', SPACED);
     const others: number[] = [];
     for (let i = 0; i < DELETIONS; i++) {
       await cluster.api.delete(SERVICES, { namespace: 'default', name: `more-${i}` });
       others.push(...(await createServices(view, cluster.api, `next${i}`, 1)).latencies);
+      await wait(SPACED);
     }
-    const withAgents = `with ${AGENTS} agents, real API server`;
+    const withAgents = `${AGENTS} agents, real API server`;
+    const spaced = `one every ${SPACED} ms`;
     const ordinal = `numbers ${MANY - SINGLES + 1} to ${MANY}`;
     return [
-      ...latencyRows(`create → address, ${withAgents}`, first),
-      ...latencyRows(`create → address, ${withAgents}, ${ordinal}`, late),
+      ...latencyRows(`create → address, ${withAgents}, ${spaced}`, first),
+      ...latencyRows(`create → address, ${withAgents}, each as soon as the one before has its own`, pressed),
+      ...latencyRows(`create → address, ${withAgents}, ${spaced}, ${ordinal}`, late),
       {
         name: `create → address, ${MANY} Services, right after another was deleted, median of ${DELETIONS}`,
         value: percentile(others, 0.5),
@@ -150,7 +156,8 @@ interface Singles {
   readonly processor: number;
 }
 
-async function oneByOne({ cluster, view }: Scene, name: string): Promise<Singles> {
+/** `pause`: milliseconds from one address to the next create. */
+async function oneByOne({ cluster, view }: Scene, name: string, pause: number): Promise<Singles> {
   const [latencies, creates]: [number[], number[]] = [[], []];
   const pid = cluster.controller?.child.pid ?? 0;
   const began = processorTime(pid);
@@ -158,6 +165,7 @@ async function oneByOne({ cluster, view }: Scene, name: string): Promise<Singles
     const one = await createServices(view, cluster.api, `${name}${i}`, 1);
     latencies.push(...one.latencies);
     creates.push(...one.creates);
+    await wait(pause);
   }
   return { latencies, creates, processor: ((processorTime(pid) - began) * 1_000) / SINGLES };
 }
