@@ -8,6 +8,7 @@ import { arpAnswer } from './arp-answer.ts';
 import { aws, awsScale } from './aws.ts';
 import { clouds } from './clouds.ts';
 import { cluster } from './cluster.ts';
+import { clusterAddresses, clusterBurst } from './cluster-addresses.ts';
 import { controller } from './controller.ts';
 import { failover } from './failover.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
@@ -33,6 +34,8 @@ const BENCHMARKS = {
   'thousand-addresses': thousandAddresses,
   membership,
   cluster,
+  'cluster-addresses': clusterAddresses,
+  'cluster-burst': clusterBurst,
   aws,
   'aws-scale': awsScale,
 };

@@ -1,6 +1,6 @@
 // The same with a thousand addresses: how long one is not answered for when the node of a third of them loses its
 // power, until when the last of them is announced elsewhere; and what an agent costs while nothing happens.
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { WireObserver } from '../src/demo/wire-observer.ts';
 import type { KubeObject } from '../src/kube/objects.ts';
@@ -11,6 +11,7 @@ import type { LabNode } from '../src/lab/plan.ts';
 import type { Ip } from '../src/net/address.ts';
 import type { Mac } from '../src/net/mac.ts';
 import { ADDRESS, runs, SETTLE } from './failover.ts';
+import { processorTime } from './processor-time.ts';
 import type { BenchRow } from './row.ts';
 
 const ADDRESSES = 1_000;
@@ -19,8 +20,6 @@ const IDLE_FOR = 10_000;
 /** Milliseconds in which announcements are repeated, verified and written: then there is nothing left to do. */
 const CALM = 60_000;
 const PATIENCE = 120_000;
-/** Of /proc/PID/stat, a second: sysconf(_SC_CLK_TCK) on every Linux of today. */
-const TICKS = 100;
 
 export async function thousandAddresses(): Promise<BenchRow[]> {
   const folder = '/run/fairlead-thousand';
@@ -113,30 +112,20 @@ async function idleCost(cluster: Cluster): Promise<BenchRow[]> {
     );
   };
   const before = await versions();
-  const began = new Map([...cluster.agents].map(([name, { child }]) => [name, ticksOf(child.pid ?? 0)]));
+  const began = new Map(
+    [...cluster.agents].map(([name, { child }]) => [name, processorTime(child.pid ?? 0)]),
+  );
   await wait(IDLE_FOR);
   const spent = [...cluster.agents].map(
-    ([name, { child }]) => ticksOf(child.pid ?? 0) - (began.get(name) ?? 0),
+    ([name, { child }]) => processorTime(child.pid ?? 0) - (began.get(name) ?? 0),
   );
   const after = await versions();
   const written = [...after].filter(([uid, version]) => before.get(uid) !== version).length;
-  const share = ((Math.max(...spent) / TICKS) * 1_000 * 100) / IDLE_FOR;
+  const share = (Math.max(...spent) * 1_000 * 100) / IDLE_FOR;
   return [
     { name: `agent idle at ${ADDRESSES} addresses, of a core`, value: share, unit: '%', target: '< 1' },
     { name: `agents idle at ${ADDRESSES} addresses: objects written`, value: written, unit: '', target: '0' },
   ];
-}
-
-/** User and system time of all threads, proc(5). */
-function ticksOf(pid: number): number {
-  const fields = (file: string) =>
-    readFileSync(file, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ');
-  return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => {
-    const stat = fields(`/proc/${pid}/task/${thread}/stat`);
-    return sum + Number(stat[11]) + Number(stat[12]);
-  }, 0);
 }
 
 async function until(what: string, isSo: () => boolean): Promise<void> {

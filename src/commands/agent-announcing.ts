@@ -24,6 +24,7 @@ import { Announcements } from './agent-announcements.ts';
 import { conflictTeller, unseenTeller } from './agent-conflicts.ts';
 import { interfaceTeller } from './agent-interfaces.ts';
 import { Leases, type WithoutQuorum } from './agent-leases.ts';
+import { ServiceNews } from './agent-service-news.ts';
 import { followExcluded } from './excluded-interfaces.ts';
 import type { Followed, Process } from './processes.ts';
 
@@ -68,9 +69,15 @@ export async function startAnnouncing(
   const endpoints = new LocalEndpoints();
   let stale = true;
   let synced = false;
+  /** Whether there may be something to do, or to tell, though every address is served as it was. */
+  let touched = true;
+  const onTouched = () => {
+    touched = true;
+    onChange();
+  };
   const onInput = () => {
     stale = true;
-    onChange();
+    onTouched();
   };
   const leases = new Leases(agent, nodes.store, {
     ...options,
@@ -109,9 +116,9 @@ export async function startAnnouncing(
     tellConflict(address, conflict) {
       tellConflict(address, conflict);
       announcements.setConflict(address, conflict);
-      onChange();
+      onTouched();
     },
-    onInterfaces: onChange,
+    onInterfaces: onTouched,
     onAnswered: (address, answers) => (answers ? wire.begin(address) : wire.end(address)),
   });
   const unfollow =
@@ -131,7 +138,7 @@ export async function startAnnouncing(
       metrics.wireChecks.inc({ result: verdict });
       announcements.setVerdict(address, verdict);
       tellUnseen(address, verdict, before);
-      onChange();
+      onTouched();
     },
   });
   const interfacesTold = interfaceTeller(agent, options.nodeName, nodes, advertisements);
@@ -149,7 +156,8 @@ export async function startAnnouncing(
   slices.store.subscribe((key, slice) => {
     if (endpoints.set(key, slice)) onInput();
   });
-  for (const { store } of [services, nodes, advertisements]) store.subscribe(onInput);
+  const news = new ServiceNews(services.store, options.classes, systemClock, onInput);
+  for (const { store } of [nodes, advertisements]) store.subscribe(onInput);
   // How full a pool is changes with every Service, and is nothing to an agent.
   onSpecChange(pools.store, onInput);
   Promise.all([services, nodes, pools, advertisements, slices, leases].map((each) => each.synced)).then(
@@ -165,13 +173,17 @@ export async function startAnnouncing(
   );
 
   const newAddresses = new NewAddresses(systemClock);
+  /** Milliseconds that the last election took. */
+  let electing = 0;
   let wanted: ReadonlyMap<Ip, AnnouncedAddress> = new Map();
   let elected: Elections = { own: new Map(), nobodys: new Map() };
   let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
+  let claimed: ReadonlySet<Ip> = new Set();
   const elect = () => {
     if (!stale || !synced || !leases.settled) return;
     stale = false;
+    const began = performance.now();
     wanted = announcedAddresses(
       services.store.values(),
       poolsOf(pools.store.values()),
@@ -192,6 +204,7 @@ export async function startAnnouncing(
     metrics.elections.inc({ outcome: 'this node' }, own.size);
     metrics.elections.inc({ outcome: 'no node' }, nobodys.size);
     metrics.elections.inc({ outcome: 'another node' }, wanted.size - own.size - nobodys.size);
+    electing = performance.now() - began;
   };
   const tell = (now: ReadonlyMap<Ip, InterfaceChoice>) => {
     for (const address of announced.keys()) if (!now.has(address)) log.info({ address }, 'withdrawn');
@@ -212,11 +225,22 @@ export async function startAnnouncing(
       if (kept.length < announced.size) tell(new Map(kept));
     },
     announce(serves) {
+      const began = performance.now();
       const served = [...owned].filter(([address]) => serves(address));
-      // Silence first: what is not claimed any more, another node may have at once.
-      tell(new Map(served.filter(([address]) => leases.holds(address))));
-      leases.want(new Set(served.map(([address]) => address)));
-      announcements.tell(announced.keys(), elected, wanted);
+      const same = served.length === claimed.size && served.every(([address]) => claimed.has(address));
+      if (!touched && same) return;
+      touched = false;
+      try {
+        // Silence first: what is not claimed any more, another node may have at once.
+        tell(new Map(served.filter(([address]) => leases.holds(address))));
+        claimed = new Set(served.map(([address]) => address));
+        leases.want(claimed);
+        announcements.tell(announced.keys(), elected, wanted);
+      } catch (error) {
+        touched = true;
+        throw error;
+      }
+      news.took(electing + performance.now() - began);
     },
     async close() {
       await leases.handOver(new Set(announced.keys()), (address) => {
@@ -224,6 +248,7 @@ export async function startAnnouncing(
         if (kept.delete(address)) tell(kept);
       });
       unfollow?.();
+      news.close();
       wire.close();
       announcements.close();
       interfaces.close();

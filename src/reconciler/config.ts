@@ -60,6 +60,8 @@ export class Config {
   #quotas: CheckedQuotas = { quotas: [], problems: new Map() };
   readonly #interfaces: NamedInterfaces;
   #reading: Timer | undefined;
+  /** Whether an object of ours changed since the last look at all of them. */
+  #unread = false;
   #expiring: Timer | undefined;
   #writing: Timer | undefined;
   #retrying: Timer | undefined;
@@ -79,6 +81,7 @@ export class Config {
     const unsubscribe = [
       ...[pools, reservations, quotas].map((store) =>
         store.subscribe(() => {
+          this.#unread = true;
           this.#inputChanged();
           this.changed();
         }),
@@ -97,11 +100,16 @@ export class Config {
   changed(): void {
     const { clock } = this.#options;
     const pause = this.#wroteAt + WRITE_PAUSE - clock.now();
-    this.#writing ??= clock.setTimer(Math.max(WRITE_DELAY, pause), () => {
-      this.#writing = undefined;
-      this.#wroteAt = clock.now();
-      this.#write();
-    });
+    this.#writing ??= clock.setTimer(Math.max(WRITE_DELAY, pause), () => this.#writeWhatIsRead());
+  }
+
+  #writeWhatIsRead(): void {
+    const { clock } = this.#options;
+    // What is not read yet has no problems yet.
+    this.#writing = this.#unread ? clock.setTimer(READ_DELAY, () => this.#writeWhatIsRead()) : undefined;
+    if (this.#writing) return;
+    this.#wroteAt = clock.now();
+    this.#write();
   }
 
   #inputChanged(): void {
@@ -112,6 +120,7 @@ export class Config {
   }
 
   #read(): void {
+    this.#unread = false;
     const { pools, quotas, nodes, provider, clock } = this.#options;
     const now = clock.wallTime().getTime();
     const reservations = [...this.#options.reservations.values()];

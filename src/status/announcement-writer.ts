@@ -54,10 +54,11 @@ export class AnnouncementWriter {
     for (const announced of all) {
       const { address } = announced;
       seen.add(address);
+      const before = this.#told.get(address);
+      if (before && saysTheSame(before.announced, announced)) continue;
       const core = coreOf(announced);
       const { reason, standbys, losers, verdict } = announced;
       const print = JSON.stringify([core, reason, standbys, [...losers], verdict]);
-      const before = this.#told.get(address);
       if (before?.print === print) continue;
       this.#told.set(address, { announced, core, print });
       if (before?.core === core) this.#later.add(address);
@@ -126,6 +127,21 @@ export class AnnouncementWriter {
       this.#start();
     });
   }
+}
+
+/** Told of a thousand addresses where one has changed: a print of each would cost more than everything else. */
+function saysTheSame(a: Announced, b: Announced): boolean {
+  const { services, standbys, interfaces, losers, since, ...rest } = a;
+  const same = (one: readonly string[], other: readonly string[]) =>
+    one.length === other.length && one.every((text, i) => text === other[i]);
+  return (
+    Object.entries(rest).every(([name, value]) => b[name as keyof typeof rest] === value) &&
+    since?.getTime() === b.since?.getTime() &&
+    same(services, b.services) &&
+    same(standbys, b.standbys) &&
+    same(interfaces, b.interfaces) &&
+    same([...losers].flat(), [...b.losers].flat())
+  );
 }
 
 /** What people wait for: that all is well with it can wait. */

@@ -135,6 +135,29 @@ describe('the controller', () => {
     expect(addressesOf(await cluster.service('other'))).toEqual(['198.51.100.1']);
   });
 
+  it('takes pools of 10,000 ranges and of 2^64 addresses, and tells who overlaps; the others serve on', async () => {
+    const ranges = Array.from(
+      { length: 10_000 },
+      (_, i) => `10.${i >> 8}.${i & 255}.0-10.${i >> 8}.${i & 255}.9`,
+    );
+    await cluster.createPool('ranges', { addresses: ranges, autoAssign: false });
+    const many = await cluster.pool('ranges', ({ status }) => status?.availableIPv4 !== undefined);
+    expect(many.status).toMatchObject({ totalIPv4: 100_000, availableIPv4: 100_000 });
+    await cluster.createPool('vast', {
+      addresses: ['2001:db8:9::/64', '10.0.7.3-10.0.7.12'],
+      autoAssign: false,
+    });
+    const vast = await cluster.pool('vast', ({ status }) => status?.availableIPv6 !== undefined);
+    expect(vast.status).toMatchObject({ totalIPv4: 3, totalIPv6: Number.MAX_SAFE_INTEGER });
+    expect(vast.status?.conditions?.find(({ type }) => type === 'Overlapping')?.message).toContain(
+      'spec.addresses "10.0.7.3-10.0.7.9" belongs to the older pool "ranges"; take it out of one of the two',
+    );
+    await cluster.createService('of-many', {}, { 'fairlead.dev/address-pool': 'ranges' });
+    expect(addressesOf(await cluster.service('of-many'))).toEqual(['10.0.0.0']);
+    await cluster.deleteService('of-many');
+    for (const name of ['vast', 'ranges']) await cluster.deletePool(name);
+  });
+
   it('names an advertisement of a pool that is not there', async () => {
     await cluster.createAdvertisement('lan', { ipAddressPools: ['lan', 'gone'] });
     const object = await cluster.advertisement('lan', (each) => validCondition(each) !== undefined);

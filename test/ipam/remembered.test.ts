@@ -35,6 +35,11 @@ describe('a remembered address', () => {
     ['a pool for others', { serviceAllocation: { namespaces: ['bank'] } }, {}],
     ['a pool whose limit is reached', { maxPerNamespace: 0 }, {}],
     ['one that is reserved', {}, { reservations: [{ name: 'r', addresses: [ip('192.0.2.3')] }] }],
+    [
+      'an address over the quota',
+      {},
+      { quotas: [{ name: 'q', most: { IPv4: 0 }, namespaces: [], namespaceSelectors: [] }] },
+    ],
     ['one that a node has', {}, { nodes: new Map([[ip('192.0.2.3'), 'node-1']]) }],
     ['none of a pool', { exclude: ['192.0.2.3'] }, {}],
   ])('is no way around the rules: %s', (_, spec, surroundings) => {

@@ -162,6 +162,16 @@ describe('the configuration', () => {
     expect(heard).toEqual([]);
   });
 
+  it('calls no pool valid that it has not read', async () => {
+    pools.set(pool('lan', '192.0.2.1'));
+    config.start(stop.signal);
+    await clock.advance(199);
+    pools.set(pool('bad', '192.0.2.300'));
+    await clock.advance(2_000);
+    expect(problemOf(pools, 'bad')).toContain('192.0.2.300');
+    expect(api.writes.filter(({ key }) => key === 'bad')).toHaveLength(1);
+  });
+
   it('says of an advertisement what is wrong with it, and takes that back', async () => {
     advertisements.replace([
       object('bad', { nodes: ['a'] }),
