@@ -75,7 +75,6 @@ export async function startAnnouncing(
   const leases = new Leases(agent, nodes.store, {
     ...options,
     onChange: onInput,
-    onRenewed: () => announcer.renew(),
     async onLook(address) {
       const macs = await announcer.lookUp(address);
       return { near: macs !== undefined, macs: macs ?? [] };
@@ -207,6 +206,7 @@ export async function startAnnouncing(
       return leases.dead;
     },
     withdraw() {
+      announcer.renew();
       elect();
       const kept = [...announced].filter(([address]) => owned.has(address) && leases.holds(address));
       if (kept.length < announced.size) tell(new Map(kept));

@@ -28,7 +28,6 @@ export interface LeasesOptions {
   readonly withoutQuorum: WithoutQuorum;
   /** Who lives, or what is held, has changed. */
   readonly onChange: () => void;
-  readonly onRenewed: () => void;
   /** Another agent asks what this node sees of an address on its links. */
   readonly onLook: (address: Ip) => Promise<Seen>;
 }
@@ -68,6 +67,7 @@ export class Leases implements Membership {
         this.#byLease()
           ? (this.#thread?.until(address) ?? Number.NEGATIVE_INFINITY)
           : Number.POSITIVE_INFINITY,
+      lease: (address) => (this.#byLease() ? this.#thread?.lease(address) : undefined),
     };
     const name = { namespace: options.membershipNamespace, name: MEMBERSHIP_NAME };
     const rosters = agent.follow(only(CONFIG_MAPS, name));
@@ -204,7 +204,7 @@ export class Leases implements Membership {
       this.#thread.setKeys(keys.value);
       return;
     }
-    const { nodeName, membershipPort, onRenewed, onLook } = this.#options;
+    const { nodeName, membershipPort, onLook } = this.#options;
     let said = false;
     this.#thread = new MembershipThread({
       id: nodeName,
@@ -212,7 +212,6 @@ export class Leases implements Membership {
       holds: true,
       keys: keys.value,
       onChange: () => this.#changed(),
-      onRenewed,
       onHeard: () => {},
       onLook,
       onListening: (port) => log.info({ port }, 'talking to the other agents'),

@@ -92,7 +92,6 @@ function startThread(
     holds: false,
     keys,
     onChange: () => {},
-    onRenewed: () => {},
     onLook: async () => ({ near: false, macs: [] }),
     onHeard(id, epoch) {
       const node = nodes.get(id);

@@ -27,6 +27,14 @@ export interface Seen {
   readonly macs: readonly Mac[];
 }
 
+export interface Held {
+  readonly address: Ip;
+  /** Its place among the deadlines. */
+  readonly slot: number;
+  /** Another number each time that it becomes ours. */
+  readonly grant: number;
+}
+
 /** Questions of others, and of ours, that are remembered: the oldest is forgotten. */
 const MOST_LOOKS = 64;
 
@@ -37,10 +45,8 @@ export interface MemberHostOptions {
   readonly holds: boolean;
   readonly keys: Keys;
   readonly deadlines: Deadlines;
-  /** Which addresses are held, each with its place among the deadlines; with the number of the wish that this follows. */
-  readonly onHeld: (version: number, held: [Ip, number][]) => void;
-  /** Deadlines of held addresses have moved on. */
-  readonly onRenewed: () => void;
+  /** Which addresses are held; with the number of the wish that this follows. Their deadlines move on without a word. */
+  readonly onHeld: (version: number, held: Held[]) => void;
   readonly onContended: (addresses: Ip[]) => void;
   readonly onStates: (states: [string, NodeState][], hasQuorum: boolean) => void;
   /** The epoch of the roster that is followed now. */
@@ -65,7 +71,9 @@ export class MemberHost {
   #usedSlots = 0;
   #keys: Keys;
   #version = 0;
-  readonly #held = new Set<Ip>();
+  /** With the number of the grant. */
+  readonly #held = new Map<Ip, number>();
+  #grants = 0;
   /** Wanted, and not held. */
   readonly #waiting = new Set<Ip>();
   #publishedAt = 0;
@@ -235,19 +243,18 @@ export class MemberHost {
     for (const address of this.#waiting) {
       if (this.#member.until(address) <= now) continue;
       this.#waiting.delete(address);
-      this.#held.add(address);
+      this.#held.set(address, ++this.#grants);
       this.#write(address);
       changed = true;
     }
     if (now - this.#publishedAt >= PUBLISH_EVERY) {
       this.#publishedAt = now;
-      for (const address of this.#held) {
+      for (const address of this.#held.keys()) {
         if (this.#write(address) > now) continue;
         this.#held.delete(address);
         this.#waiting.add(address);
         changed = true;
       }
-      if (this.#held.size > 0) this.#options.onRenewed();
       this.#tellStates(now);
     }
     if (changed) this.#tellHeld();
@@ -260,7 +267,11 @@ export class MemberHost {
   }
 
   #tellHeld(): void {
-    const held = [...this.#held].map((address): [Ip, number] => [address, this.#slots.get(address) ?? 0]);
+    const held = Array.from(this.#held, ([address, grant]) => ({
+      address,
+      slot: this.#slots.get(address) ?? 0,
+      grant,
+    }));
     this.#options.onHeld(this.#version, held);
   }
 

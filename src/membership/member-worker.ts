@@ -28,7 +28,6 @@ async function start(): Promise<MemberHost> {
         ...options,
         deadlines: new Deadlines(options.memory),
         onHeld: (version, held) => report({ kind: 'held', version, held }),
-        onRenewed: () => report({ kind: 'renewed' }),
         onContended: (addresses) => report({ kind: 'contended', addresses }),
         onStates: (states, hasQuorum) => report({ kind: 'states', states, hasQuorum }),
         onAdopted: (epoch) => report({ kind: 'adopted', epoch }),

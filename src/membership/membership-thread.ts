@@ -1,8 +1,9 @@
 // The main thread's end of the membership thread.
 import { Worker } from 'node:worker_threads';
 import type { Ip } from '../net/address.ts';
+import type { SharedDeadline } from '../sockets/answering-socket.ts';
 import { Deadlines, monotonicNow } from './deadlines.ts';
-import type { Seen } from './member-host.ts';
+import type { Held, Seen } from './member-host.ts';
 import type { NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
@@ -19,8 +20,6 @@ export interface MembershipThreadOptions {
   readonly keys: Keys;
   /** Which addresses are held, who lives, or what others ask for has changed. */
   readonly onChange: () => void;
-  /** Rights last longer than before. */
-  readonly onRenewed: () => void;
   /** A member answered a probe; `epoch` is of its roster. */
   readonly onHeard: (id: string, epoch: number) => void;
   /** Another member asks what this node sees of an address on its links. */
@@ -42,7 +41,7 @@ export class MembershipThread {
   readonly #ahead: number;
   #wanted = new Set<Ip>();
   #version = 0;
-  #slots = new Map<Ip, number>();
+  #held = new Map<Ip, Held>();
   #states: ReadonlyMap<string, NodeState> = new Map();
   #epoch = 0;
   #hasQuorum = false;
@@ -90,8 +89,14 @@ export class MembershipThread {
 
   /** Until when the address is ours, in milliseconds of performance.now(); in the past where it is not. */
   until(address: Ip): number {
-    const slot = this.#slots.get(address);
-    return slot === undefined ? Number.NEGATIVE_INFINITY : this.#deadlines.get(slot) - this.#ahead;
+    const held = this.#held.get(address);
+    return held === undefined ? Number.NEGATIVE_INFINITY : this.#deadlines.get(held.slot) - this.#ahead;
+  }
+
+  /** Where that is found, for threads that look by themselves, and the number of the grant. */
+  lease(address: Ip): { readonly deadline: SharedDeadline; readonly grant: number } | undefined {
+    const held = this.#held.get(address);
+    return held && { deadline: { cells: this.#deadlines.cells, index: held.slot }, grant: held.grant };
   }
 
   holds(address: Ip): boolean {
@@ -110,7 +115,7 @@ export class MembershipThread {
   want(addresses: ReadonlySet<Ip>): void {
     if (addresses.size === this.#wanted.size && this.#wanted.isSubsetOf(addresses)) return;
     this.#wanted = new Set(addresses);
-    for (const address of this.#slots.keys()) if (!addresses.has(address)) this.#slots.delete(address);
+    for (const address of this.#held.keys()) if (!addresses.has(address)) this.#held.delete(address);
     this.#order({ kind: 'want', version: ++this.#version, addresses: [...addresses] });
   }
 
@@ -153,7 +158,7 @@ export class MembershipThread {
   }
 
   #take(report: Report): void {
-    const { onChange, onRenewed, onHeard, onListening, onProblem } = this.#options;
+    const { onChange, onHeard, onListening, onProblem } = this.#options;
     switch (report.kind) {
       case 'listening':
         onListening(report.port);
@@ -164,11 +169,8 @@ export class MembershipThread {
       case 'held':
         // Of an earlier wish: places may have been given to others since.
         if (report.version !== this.#version) return;
-        this.#slots = new Map(report.held);
+        this.#held = new Map(report.held.map((held) => [held.address, held]));
         onChange();
-        return;
-      case 'renewed':
-        onRenewed();
         return;
       case 'contended':
         this.#contended = new Set(report.addresses);

@@ -1,6 +1,6 @@
 // What the main thread and the membership thread say to each other.
 import type { Ip } from '../net/address.ts';
-import type { MessageCounts, Seen } from './member-host.ts';
+import type { Held, MessageCounts, Seen } from './member-host.ts';
 import type { NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
@@ -34,8 +34,7 @@ export type Report =
   | { readonly kind: 'listening'; readonly port: number }
   /** The port cannot be had; it is tried again. */
   | { readonly kind: 'problem'; readonly message: string }
-  | { readonly kind: 'held'; readonly version: number; readonly held: readonly [Ip, number][] }
-  | { readonly kind: 'renewed' }
+  | { readonly kind: 'held'; readonly version: number; readonly held: readonly Held[] }
   | { readonly kind: 'contended'; readonly addresses: readonly Ip[] }
   | { readonly kind: 'states'; readonly states: readonly [string, NodeState][]; readonly hasQuorum: boolean }
   /** The epoch of the roster that is followed now. */

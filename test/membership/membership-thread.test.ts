@@ -41,7 +41,6 @@ async function start(id: string, keys: Keys, holds = true): Promise<Running> {
     holds,
     keys,
     onChange: () => {},
-    onRenewed: () => {},
     onHeard: (from, epoch) => heard.set(from, epoch),
     onLook: async (address) => ({ near: address === NEAR, macs: address === NEAR ? [MAC] : [] }),
     onListening: listening.resolve,

@@ -138,6 +138,29 @@ export function describeAnsweringSocket(name: string, makeWire: () => AnsweredWi
       expect(socket.counts()).toMatchObject({ 'answered arp': 1, 'no right to answer': 1 });
     });
 
+    it('answers while a shared deadline lasts, whoever moves it', async () => {
+      const cells = new BigInt64Array(new SharedArrayBuffer(16));
+      const deadline = { cells, index: 1 };
+      socket.set(FOUR, deadline, 'no right to answer');
+      host.ask(FOUR);
+      await counted('no right to answer');
+      Atomics.store(cells, 1, process.hrtime.bigint() + 3_600_000_000_000n);
+      host.ask(FOUR);
+      await counted('answered arp');
+      Atomics.store(cells, 1, process.hrtime.bigint());
+      host.ask(FOUR);
+      await counted('no right to answer', 2);
+      expect(gratuitousArp(FOUR, wire.mac).map((frame) => socket.announce(FOUR, frame))).toEqual([
+        false,
+        false,
+      ]);
+      socket.set(FOUR, 0, 'wrong interface');
+      Atomics.store(cells, 1, process.hrtime.bigint() + 3_600_000_000_000n);
+      host.ask(FOUR);
+      await counted('wrong interface');
+      expect(socket.counts()['answered arp']).toBe(1);
+    });
+
     it('announces what it may answer for, and sends what speaks for nobody', async () => {
       serve(FOUR);
       socket.set(SIX, 0, 'no right to answer');
