@@ -22,6 +22,7 @@ import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { Announcements } from './agent-announcements.ts';
 import { conflictTeller, unseenTeller } from './agent-conflicts.ts';
+import type { Handovers } from './agent-handover.ts';
 import { interfaceTeller } from './agent-interfaces.ts';
 import { Leases, type WithoutQuorum } from './agent-leases.ts';
 import { followExcluded } from './excluded-interfaces.ts';
@@ -59,6 +60,7 @@ export async function startAnnouncing(
   services: Followed<ServiceObject>,
   nodes: Followed<NodeObject>,
   options: AnnouncingOptions,
+  handovers: Handovers | undefined,
   onChange: () => void,
 ): Promise<AnnouncingHalf> {
   const { log } = agent;
@@ -75,6 +77,7 @@ export async function startAnnouncing(
   const leases = new Leases(agent, nodes.store, {
     ...options,
     onChange: onInput,
+    onFormer: (former) => handovers?.take(former),
     async onLook(address) {
       const macs = await announcer.lookUp(address);
       return { near: macs !== undefined, macs: macs ?? [] };
@@ -165,7 +168,7 @@ export async function startAnnouncing(
 
   const newAddresses = new NewAddresses(systemClock);
   let wanted: ReadonlyMap<Ip, AnnouncedAddress> = new Map();
-  let elected: Elections = { own: new Map(), nobodys: new Map() };
+  let elected: Elections = { given: new Map(), own: new Map(), nobodys: new Map() };
   let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   const elect = () => {
@@ -187,6 +190,7 @@ export async function startAnnouncing(
       (address) => leases.has(address),
     );
     owned = interfacesOf(elected.own);
+    for (const [address, successor] of elected.given) handovers?.give(address, successor);
     const { own, nobodys } = elected;
     metrics.elections.inc({ outcome: 'this node' }, own.size);
     metrics.elections.inc({ outcome: 'no node' }, nobodys.size);
@@ -221,7 +225,9 @@ export async function startAnnouncing(
     async close() {
       await leases.handOver(new Set(announced.keys()), (address) => {
         const kept = new Map(announced);
-        if (kept.delete(address)) tell(kept);
+        if (!kept.delete(address)) return;
+        handovers?.give(address, elected.own.get(address)?.standbys[0]);
+        tell(kept);
       });
       unfollow?.();
       wire.close();

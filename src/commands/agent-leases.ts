@@ -28,6 +28,8 @@ export interface LeasesOptions {
   readonly withoutQuorum: WithoutQuorum;
   /** Who lives, or what is held, has changed. */
   readonly onChange: () => void;
+  /** Which nodes had addresses right before this one, and gave them up: told before those are held. */
+  readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   /** Another agent asks what this node sees of an address on its links. */
   readonly onLook: (address: Ip) => Promise<Seen>;
 }
@@ -204,7 +206,7 @@ export class Leases implements Membership {
       this.#thread.setKeys(keys.value);
       return;
     }
-    const { nodeName, membershipPort, onLook } = this.#options;
+    const { nodeName, membershipPort, onFormer, onLook } = this.#options;
     let said = false;
     this.#thread = new MembershipThread({
       id: nodeName,
@@ -213,6 +215,7 @@ export class Leases implements Membership {
       keys: keys.value,
       onChange: () => this.#changed(),
       onHeard: () => {},
+      onFormer,
       onLook,
       onListening: (port) => log.info({ port }, 'talking to the other agents'),
       onProblem: (error) => {

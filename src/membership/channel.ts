@@ -86,14 +86,14 @@ export class Channel {
     this.#differs = true;
   }
 
-  /** What is to be sent now, if anything: a hello, or a beat that is due or has something new to say. */
-  send(now: number, wanted: ReadonlySet<Ip>, leaving: boolean): Body | undefined {
+  /** What is to be sent now, if anything: a hello, or a beat that is due by `until` or has something new to say. */
+  send(now: number, until: number, wanted: ReadonlySet<Ip>, leaving: boolean): Body | undefined {
     const session = this.#session;
     if (!session) return this.#hello(now);
     const hadPending = session.pending.length > 0;
     if (!hadPending) session.pending = this.#difference(now, wanted);
     const isNew = !hadPending && session.pending.length > 0;
-    if (now < this.#beatAt && !isNew) return undefined;
+    if (until < this.#beatAt && !isNew) return undefined;
     this.#beatAt = now + this.#options.timing.heartbeat;
     session.sent.set(++session.seq, now);
     session.sent.delete(session.seq - MOST_UNACKED);
@@ -153,6 +153,11 @@ export class Channel {
     session.viewVersion = ack.viewVersion;
     for (const { name, state } of ack.view) this.#view.set(name, state);
     return true;
+  }
+
+  /** Whether it belongs to a beat that no ack has come for. */
+  isUnderWay(token: bigint, seq: number): boolean {
+    return this.#session?.token === token && this.#session.sent.has(seq);
   }
 
   /** Whether the voter has something new: then it is asked at once. */

@@ -7,6 +7,9 @@ import type { Outgoing } from './voter.ts';
 
 type From<Kind extends Body['kind']> = Extract<Body, { kind: Kind }>;
 
+/** Milliseconds by which a beat may come early, to leave with that to another voter: one waking for all. */
+const TOGETHER = 20;
+
 /** A claim on its way: others may be after the same address, so that it is not to stand half granted for long. */
 interface Attempt {
   /** When it began, or was last known to be ours. */
@@ -31,10 +34,14 @@ export class Holder {
   readonly #claimed = new Set<Ip>();
   readonly #contended = new Set<Ip>();
   readonly #attempts = new Map<Ip, Attempt>();
+  /** Who gave up addresses that were granted to us a moment later, until that is asked for. */
+  #former = new Map<Ip, string>();
   #majority = Number.POSITIVE_INFINITY;
   readonly #latest = new Float64Array(MOST_VOTERS);
   #leaving = false;
   #reviewAt = Number.NEGATIVE_INFINITY;
+  /** Whether anything wanted was not ours at the last review. */
+  #isWaiting = false;
 
   constructor(options: HolderOptions) {
     this.#options = options;
@@ -58,6 +65,7 @@ export class Holder {
       if (this.#wanted.has(address) || this.#leaving) continue;
       this.#wanted.add(address);
       this.#claimed.add(address);
+      this.#isWaiting = true;
       this.#attempts.set(address, {
         since: now,
         failures: 0,
@@ -133,7 +141,14 @@ export class Holder {
     return new Set([...this.#channels.values()].flatMap((channel) => [...channel.nodes()]));
   }
 
-  receive(now: number, from: string, body: From<'welcome' | 'ack' | 'nudge' | 'refuse'>): void {
+  /** Who had addresses right before us, and gave them up; once. */
+  takeFormer(): ReadonlyMap<Ip, string> {
+    const former = this.#former;
+    if (former.size > 0) this.#former = new Map();
+    return former;
+  }
+
+  receive(now: number, from: string, body: From<'welcome' | 'ack' | 'nudge' | 'refuse' | 'former'>): void {
     const channel = this.#channels.get(from);
     if (!channel) return;
     switch (body.kind) {
@@ -142,6 +157,11 @@ export class Holder {
         return;
       case 'ack':
         if (channel.ack(now, body)) for (const address of body.contended) this.#contend(address);
+        return;
+      case 'former':
+        if (!channel.isUnderWay(body.token, body.seq)) return;
+        for (const address of body.addresses)
+          if (this.#wanted.has(address)) this.#former.set(address, body.node);
         return;
       case 'nudge':
         channel.nudge(body.token, body.count);
@@ -155,8 +175,10 @@ export class Holder {
   send(now: number): Outgoing[] {
     this.#review(now);
     const out: Outgoing[] = [];
+    let until = now;
+    for (const channel of this.#channels.values()) if (channel.wakeAt() <= now) until = now + TOGETHER;
     for (const [to, channel] of this.#channels) {
-      const body = channel.send(now, this.#claimed, this.#leaving);
+      const body = channel.send(now, until, this.#claimed, this.#leaving);
       if (body) out.push({ to, body });
     }
     return out;
@@ -164,7 +186,7 @@ export class Holder {
 
   /** When `send` has something to say again; Infinity: never. */
   wakeAt(): number {
-    let at = this.#attempts.size > 0 ? this.#reviewAt : Number.POSITIVE_INFINITY;
+    let at = this.#isWaiting ? this.#reviewAt : Number.POSITIVE_INFINITY;
     for (const channel of this.#channels.values()) at = Math.min(at, channel.wakeAt());
     return at;
   }
@@ -174,11 +196,15 @@ export class Holder {
     if (now < this.#reviewAt) return;
     const { patience, random } = { ...this.#options, ...this.#options.timing };
     this.#reviewAt = now + patience / 4;
+    this.#isWaiting = false;
     for (const [address, attempt] of this.#attempts) {
       if (this.until(address) > now) {
         attempt.since = now;
         attempt.failures = 0;
-      } else if (!this.#claimed.has(address)) {
+        continue;
+      }
+      this.#isWaiting = true;
+      if (!this.#claimed.has(address)) {
         if (now < attempt.pausedUntil) continue;
         this.#claimed.add(address);
         attempt.since = now;

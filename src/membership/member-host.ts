@@ -1,5 +1,6 @@
 // Runs a member on a socket and a clock: carries what its state machine says, and tells until when addresses are held.
 import { randomBytes } from 'node:crypto';
+import { createHistogram } from 'node:perf_hooks';
 import type { Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
 import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
@@ -48,6 +49,8 @@ export interface MemberHostOptions {
   /** Which addresses are held; with the number of the wish that this follows. Their deadlines move on without a word. */
   readonly onHeld: (version: number, held: Held[]) => void;
   readonly onContended: (addresses: Ip[]) => void;
+  /** Who had addresses right before us, and gave them up: told before they are held. */
+  readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   readonly onStates: (states: [string, NodeState][], hasQuorum: boolean) => void;
   /** The epoch of the roster that is followed now. */
   readonly onAdopted: (epoch: number) => void;
@@ -84,6 +87,8 @@ export class MemberHost {
   readonly #lookers = new Map<bigint, { readonly id: string; readonly peer: Peer }>();
   readonly #looks = new Map<bigint, { readonly id: number; readonly to: string }>();
   #timer: NodeJS.Timeout | undefined;
+  /** How late timers were, in microseconds. */
+  readonly #delay = createHistogram();
 
   /** Rejects with the system's error where the port cannot be had. */
   static async start(options: MemberHostOptions): Promise<MemberHost> {
@@ -163,6 +168,14 @@ export class MemberHost {
       this.#say(looker.id, { kind: 'seen', nonce, near, macs: macs.slice(0, MOST_MACS) }, looker.peer);
   }
 
+  /** How late timers of this thread were since the last call, in milliseconds. */
+  takeDelay(): { p50: number; p99: number; most: number } {
+    const [p50, p99, most] = [this.#delay.percentile(50), this.#delay.percentile(99), this.#delay.max];
+    const isEmpty = this.#delay.count === 0;
+    this.#delay.reset();
+    return isEmpty ? { p50: 0, p99: 0, most: 0 } : { p50: p50 / 1e3, p99: p99 / 1e3, most: most / 1e3 };
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#udp.close();
@@ -211,6 +224,8 @@ export class MemberHost {
     const { epoch } = this.#member;
     const out = run(monotonicNow());
     if (this.#member.epoch !== epoch) this.#options.onAdopted(this.#member.epoch);
+    const former = this.#member.takeFormer();
+    if (former.size > 0) this.#options.onFormer(former);
     // Before anything leaves: nobody is to hear that an address is free while we would still answer for it.
     this.#publish(monotonicNow());
     for (const { to, body } of out) {
@@ -218,13 +233,13 @@ export class MemberHost {
       if (peer) this.#say(to, body, peer);
     }
     clearTimeout(this.#timer);
-    const publishAt = this.#options.holds ? this.#publishedAt + PUBLISH_EVERY : Number.POSITIVE_INFINITY;
-    const at = Math.min(this.#member.wakeAt(), publishAt);
+    const at = this.#member.wakeAt();
     if (at === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(
-      () => this.#step((now) => this.#member.wake(now)),
-      Math.max(1, at - monotonicNow()),
-    );
+    const due = Math.max(at, monotonicNow() + 1);
+    this.#timer = setTimeout(() => {
+      this.#delay.record(Math.max(1, Math.round((monotonicNow() - due) * 1e3)));
+      this.#step((now) => this.#member.wake(now));
+    }, due - monotonicNow());
   }
 
   #peerOf(id: string): Peer | undefined {

@@ -73,6 +73,11 @@ export class Member {
     return this.#holder.contended;
   }
 
+  /** Who had addresses right before us, and gave them up; once. */
+  takeFormer(): ReadonlyMap<Ip, string> {
+    return this.#holder.takeFormer();
+  }
+
   hasQuorum(now: number): boolean {
     return this.#holder.hasQuorum(now);
   }

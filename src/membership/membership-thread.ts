@@ -20,6 +20,8 @@ export interface MembershipThreadOptions {
   readonly keys: Keys;
   /** Which addresses are held, who lives, or what others ask for has changed. */
   readonly onChange: () => void;
+  /** Which nodes had addresses right before us, and gave them up: told before those are held. */
+  readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   /** A member answered a probe; `epoch` is of its roster. */
   readonly onHeard: (id: string, epoch: number) => void;
   /** Another member asks what this node sees of an address on its links. */
@@ -175,6 +177,9 @@ export class MembershipThread {
       case 'contended':
         this.#contended = new Set(report.addresses);
         onChange();
+        return;
+      case 'former':
+        this.#options.onFormer(report.former);
         return;
       case 'states':
         this.#states = new Map(report.states);

@@ -53,6 +53,14 @@ export type Body =
       /** To a holder that is leaving: which of its addresses others ask for. */
       readonly contended: readonly Ip[];
     }
+  /** Goes before the ack of beat `seq`, which grants what this node had and gave back a moment ago. */
+  | {
+      readonly kind: 'former';
+      readonly token: bigint;
+      readonly seq: number;
+      readonly node: string;
+      readonly addresses: readonly Ip[];
+    }
   /** Something changed that the holder may wait for: it is to beat now. */
   | { readonly kind: 'nudge'; readonly token: bigint; readonly count: number }
   /** The voter knows no such session, or no longer. */
@@ -84,6 +92,7 @@ const KINDS = [
   'roster',
   'look',
   'seen',
+  'former',
 ] as const;
 
 /** Of a whole message, so that with its seal it fits into one frame of 1,280 bytes, the least that IPv6 asks for. */
@@ -92,6 +101,8 @@ export const LONGEST_MESSAGE = 1_200;
 export const CHANGES_BYTES = 540;
 export const VIEW_BYTES = 300;
 export const CONTENDED_BYTES = 200;
+/** Of addresses that one message names a former holder of. */
+export const FORMER_BYTES = 300;
 /** What one answer names at most: more hosts than that with one address are no more wrong. */
 export const MOST_MACS = 16;
 /** Results fit in whatever claims fit: a bit for each, of at least 5 bytes. */
@@ -168,6 +179,12 @@ export function encodeMessage({ from, to, epoch, body }: Message): Uint8Array {
       writer.u64(body.nonce);
       writer.u8(body.near ? 1 : 0);
       writer.list(body.macs, (mac) => writer.mac(mac));
+      break;
+    case 'former':
+      writer.u64(body.token);
+      writer.u32(body.seq);
+      writer.text(body.node);
+      writer.list(body.addresses, (address) => writer.address(address, true));
   }
   return writer.bytes();
 }
@@ -234,6 +251,14 @@ function readBody(kind: Body['kind'], reader: Reader): Body {
       if (answer.macs.length > MOST_MACS) throw new RangeError('too many MACs');
       return answer;
     }
+    case 'former':
+      return {
+        kind,
+        token: reader.u64(),
+        seq: reader.u32(),
+        node: reader.text(),
+        addresses: reader.list(() => reader.address().address),
+      };
     case 'roster': {
       const epoch = reader.u32();
       const voters = reader.list(() => ({

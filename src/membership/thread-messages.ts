@@ -36,6 +36,7 @@ export type Report =
   | { readonly kind: 'problem'; readonly message: string }
   | { readonly kind: 'held'; readonly version: number; readonly held: readonly Held[] }
   | { readonly kind: 'contended'; readonly addresses: readonly Ip[] }
+  | { readonly kind: 'former'; readonly former: ReadonlyMap<Ip, string> }
   | { readonly kind: 'states'; readonly states: readonly [string, NodeState][]; readonly hasQuorum: boolean }
   /** The epoch of the roster that is followed now. */
   | { readonly kind: 'adopted'; readonly epoch: number }

@@ -5,6 +5,7 @@ import {
   type Body,
   bytesOf,
   CONTENDED_BYTES,
+  FORMER_BYTES,
   type NodeReport,
   type NodeState,
   VIEW_BYTES,
@@ -35,6 +36,13 @@ interface Session {
   nudges: number;
 }
 
+/** Of one message: who had addresses, and the bytes that more of them may take. */
+interface Former {
+  readonly node: string;
+  readonly addresses: Ip[];
+  room: number;
+}
+
 interface Waiter {
   readonly token: bigint;
   readonly at: number;
@@ -42,6 +50,8 @@ interface Waiter {
 
 /** Milliseconds within which a holder must show that it hears us: one that does not could hold nothing, only block others. */
 const PROOF_LASTS = 350;
+/** Milliseconds for which it is known who gave an address back: whoever asks for it then follows. */
+const FORMER_LASTS = 3_000;
 /** Milliseconds for which a denied claim is remembered, to tell the one who asked when the address is free. */
 const WAITER_LASTS = 6_000;
 
@@ -69,6 +79,8 @@ export class Voter {
   readonly #offered = new Map<string, bigint>();
   readonly #owners = new Map<Ip, Session>();
   readonly #waiting = new Map<Ip, Map<string, Waiter>>();
+  /** Who gave addresses back that nobody has asked for since. */
+  readonly #former = new Map<Ip, { readonly holder: string; readonly at: number }>();
   readonly #view = new Map<string, { readonly state: NodeState; readonly version: number }>();
   #viewVersion = 0;
 
@@ -101,19 +113,24 @@ export class Voter {
     if (beat.acked >= session.proof.seq) session.proof = { seq: beat.seq, at: now };
     this.#report(holder, beat.leaving ? 'leaving' : 'alive', out);
     let retryAfter = 0;
+    const former: Former[] = [];
     if (beat.changes.length > 0 && beat.base === session.version) {
       session.results = beat.changes.map(({ address, wants }) => {
         if (!wants) {
-          this.#release(address, session, out);
+          this.#release(now, address, session, out);
           return true;
         }
         const wait = this.#claim(now, address, session, out);
+        if (wait === 0) this.#follow(now, address, session, former);
         if (wait > 0) retryAfter = retryAfter === 0 ? wait : Math.min(retryAfter, wait);
         return wait === 0;
       });
       session.version++;
     }
     const { entries, version } = this.#viewSince(beat.viewVersion);
+    const { token } = session;
+    for (const { node, addresses } of former)
+      out.push({ to: holder, body: { kind: 'former', token, seq: beat.seq, node, addresses } });
     out.push({
       to: holder,
       body: {
@@ -159,6 +176,7 @@ export class Voter {
       for (const [holder, { at }] of waiters) if (now - at > WAITER_LASTS) waiters.delete(holder);
       if (waiters.size === 0) this.#waiting.delete(address);
     }
+    for (const [address, { at }] of this.#former) if (now - at > FORMER_LASTS) this.#former.delete(address);
     return out;
   }
 
@@ -214,12 +232,29 @@ export class Voter {
     return 0;
   }
 
-  #release(address: Ip, session: Session, out: Outgoing[]): void {
+  /** Who had an address that is granted now: a connection of that time is known to that node alone. */
+  #follow(now: number, address: Ip, { holder }: Session, former: Former[]): void {
+    const last = this.#former.get(address);
+    if (!last) return;
+    this.#former.delete(address);
+    if (last.holder === holder || now - last.at > FORMER_LASTS) return;
+    const bytes = bytesOf(address);
+    let list = former.find(({ node, room }) => node === last.holder && room >= bytes);
+    if (!list) {
+      list = { node: last.holder, addresses: [], room: FORMER_BYTES };
+      former.push(list);
+    }
+    list.addresses.push(address);
+    list.room -= bytes;
+  }
+
+  #release(now: number, address: Ip, session: Session, out: Outgoing[]): void {
     if (!session.addresses.delete(address)) {
       this.#waiting.get(address)?.delete(session.holder); // it no longer asks
       return;
     }
     this.#owners.delete(address);
+    this.#former.set(address, { holder: session.holder, at: now });
     this.#tellWaiters(address, out);
   }
 

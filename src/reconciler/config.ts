@@ -9,6 +9,7 @@ import { type KubeApi, KubeError, type Resource } from '../kube/kube-api.ts';
 import type { KubeObject, NodeObject } from '../kube/objects.ts';
 import { ADDRESS_RESERVATIONS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
+import type { Ip } from '../net/address.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { L2Provider } from '../providers/l2/l2-provider.ts';
 import { type ConfigState, configPatch } from '../status/config-status.ts';
@@ -36,6 +37,8 @@ export interface ConfigOptions {
   readonly reservations: Store<KubeObject>;
   readonly advertisements: Store<KubeObject>;
   readonly nodes: Store<NodeObject>;
+  /** Addresses that are kept out of use because a host outside the cluster has them; `read` when they change. */
+  readonly conflicts?: () => ReadonlySet<Ip>;
   readonly provider: L2Provider;
   readonly events: EventRecorder;
   readonly clock: Clock;
@@ -70,17 +73,25 @@ export class Config {
     const unsubscribe = [
       ...[pools, reservations].map((store) =>
         store.subscribe(() => {
-          this.#inputChanged();
+          this.inputChanged();
           this.changed();
         }),
       ),
-      nodes.subscribe(() => this.#inputChanged()),
+      nodes.subscribe(() => this.inputChanged()),
       advertisements.subscribe(() => this.changed()),
     ];
     signal.addEventListener('abort', () => {
       for (const stop of unsubscribe) stop();
       for (const timer of [this.#reading, this.#expiring, this.#writing, this.#retrying]) timer?.cancel();
       this.#interfaces.close();
+    });
+  }
+
+  /** What decides on addresses may have changed. */
+  inputChanged(): void {
+    this.#reading ??= this.#options.clock.setTimer(READ_DELAY, () => {
+      this.#reading = undefined;
+      this.#read();
     });
   }
 
@@ -95,18 +106,12 @@ export class Config {
     });
   }
 
-  #inputChanged(): void {
-    this.#reading ??= this.#options.clock.setTimer(READ_DELAY, () => {
-      this.#reading = undefined;
-      this.#read();
-    });
-  }
-
   #read(): void {
     const { pools, nodes, provider, clock } = this.#options;
     const now = clock.wallTime().getTime();
     const reservations = [...this.#options.reservations.values()];
     const addresses = nodeAddresses(nodes.values());
+    const conflicts = this.#options.conflicts?.() ?? new Set();
     const checked = checkReservations(reservations);
     const current = checked.reservations.filter(({ expires = Number.POSITIVE_INFINITY }) => expires > now);
     this.#expireAt(Math.min(...current.map(({ expires = Number.POSITIVE_INFINITY }) => expires)) - now);
@@ -115,6 +120,7 @@ export class Config {
       reservations.map((object) => [object.metadata.name, specOf(object)]),
       current.map(({ name }) => name),
       [...addresses],
+      [...conflicts],
     ]);
     if (inputs === this.#inputs) return;
     this.#inputs = inputs;
@@ -125,6 +131,7 @@ export class Config {
     provider.setPools(this.#pools.pools, {
       setAside: new Set(this.#pools.problems.keys()),
       nodes: addresses,
+      conflicts,
       reservations: current,
     });
   }

@@ -11,6 +11,7 @@ import type { AnnouncementObject } from '../../src/status/announcement.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
 import { Questions, scheduleOf, suffer } from './fault-schedules.ts';
+import { LongConnection } from './long-connection.ts';
 import { FOLDER, http, RunningLab, startTraffic, until } from './running-lab.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
@@ -539,6 +540,55 @@ describe('halves that are switched off', () => {
     await lab.cluster.startAgent(node);
     await lab.leases(node);
   });
+});
+
+describe('connections through an address', { timeout: 60_000 }, () => {
+  const EXCLUDED = 'node.kubernetes.io/exclude-from-external-load-balancers';
+  const exclude = (name: string, value: string | null) =>
+    lab.cluster.api.patch(
+      NODES,
+      { name },
+      { metadata: { labels: { [EXCLUDED]: value } } },
+      { type: 'merge', fieldManager: 'test' },
+    );
+
+  it.each(['IPv4', 'IPv6'])(
+    'live on while its node is drained, and while its agents stop (%s)',
+    async (family) => {
+      const host = web[family === 'IPv4' ? 0 : 1];
+      const { client } = lab.cluster.plan;
+      const owner = async (before?: string) => {
+        const { status } = await lab.announcement(ip(host), (each) => each.status.node !== before);
+        return lab.node(status.node ?? '');
+      };
+      const connections: LongConnection[] = [];
+      const open = async () => connections.push(await LongConnection.open(client, host));
+      const answered = () => Promise.all(connections.map((each) => each.answered()));
+      // Several, so that none is likely to come to the right pod by chance.
+      for (let i = 0; i < 4; i++) await open();
+      const first = await owner();
+      try {
+        await exclude(first.name, 'true');
+        const second = await owner(first.name);
+        await open();
+        await answered();
+        // Rules, and what they know of connections, outlive the agent.
+        await lab.cluster.agents.get(second.name)?.stop();
+        const third = await owner(second.name);
+        await answered();
+        await exclude(first.name, null);
+        await lab.cluster.startAgent(second);
+        await lab.leases(second);
+        await exclude(third.name, 'true');
+        await owner(third.name);
+        await answered();
+        await exclude(third.name, null);
+      } finally {
+        for (const each of connections) each.close();
+      }
+      expect(connections.map(({ ended }) => ended)).toEqual(connections.map(() => undefined));
+    },
+  );
 });
 
 describe('the owner of an address that goes off the LAN', () => {

@@ -49,6 +49,40 @@ describe('a lease', () => {
     expect(members.of('a').hasQuorum(members.now)).toBe(false);
   });
 
+  it('comes with the name of who gave it up, once and while that is news, and with none after a death', () => {
+    const members = three();
+    members.want('a', A, B);
+    expect(members.of('a').takeFormer()).toEqual(new Map());
+    members.want('b', A);
+    members.want('a', B);
+    members.advance(TIMING.heartbeat);
+    expect(members.holders(A)).toEqual(['b']);
+    expect(members.of('b').takeFormer()).toEqual(new Map([[A, 'a']]));
+    expect(members.of('b').takeFormer()).toEqual(new Map());
+    members.want('a');
+    members.advance(5_000);
+    members.want('b', A, B);
+    expect(members.holders(B)).toEqual(['b']);
+    members.members.delete('b');
+    members.want('c', A);
+    members.advance(1_000);
+    expect(members.holders(A)).toEqual(['c']);
+    for (const id of ['a', 'c']) expect(members.of(id).takeFormer()).toEqual(new Map());
+  });
+
+  it('of a message about former holders that is repeated later says nothing', () => {
+    const members = three();
+    members.want('a', A);
+    members.want('b', A);
+    members.want('a');
+    members.advance(TIMING.heartbeat);
+    const said = members.sent.filter(({ body }) => body.kind === 'former');
+    expect(said.length).toBeGreaterThan(0);
+    members.of('b').takeFormer();
+    for (const each of said) members.deliver(each);
+    expect(members.of('b').takeFormer()).toEqual(new Map());
+  });
+
   it('goes to the one who waits as soon as the old one has ended, and before a second is over', () => {
     const members = three();
     members.want('a', A);

@@ -7,6 +7,7 @@ import {
   CONTENDED_BYTES,
   decodeMessage,
   encodeMessage,
+  FORMER_BYTES,
   isPortable,
   LONGEST_MESSAGE,
   type Message,
@@ -59,6 +60,13 @@ const body: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ kind: fc.constant('refuse' as const), token: u64 }),
   fc.record({ kind: fc.constant('behind' as const) }),
   fc.record({ kind: fc.constant('look' as const), nonce: u64, address }),
+  fc.record({
+    kind: fc.constant('former' as const),
+    token: u64,
+    seq: u32,
+    node: name,
+    addresses: fc.array(address, { maxLength: 30 }),
+  }),
   fc.record({
     kind: fc.constant('seen' as const),
     nonce: u64,
@@ -147,6 +155,9 @@ describe('a message', () => {
       contended: Array.from({ length: Math.floor(CONTENDED_BYTES / 17) }, () => ip('2001:db8::1')),
     };
     expect(encodeMessage({ ...header, body: ack }).length).toBeLessThanOrEqual(LONGEST_MESSAGE);
+    const addresses = Array.from({ length: Math.floor(FORMER_BYTES / 5) }, () => ip('192.0.2.1'));
+    const former: Body = { kind: 'former', token: 1n, seq: 1, node: longest, addresses };
+    expect(encodeMessage({ ...header, body: former }).length).toBeLessThanOrEqual(LONGEST_MESSAGE);
   });
 
   it('carries every roster that says it is portable', () => {
