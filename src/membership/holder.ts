@@ -10,6 +10,9 @@ type From<Kind extends Body['kind']> = Extract<Body, { kind: Kind }>;
 /** Milliseconds by which a beat may come early, to leave with that to another voter: one waking for all. */
 const TOGETHER = 20;
 
+/** And by which it may, to leave with an ack to the same member: more than half, so that one of two always does. */
+const ACCOMPANY = 60;
+
 /** A claim on its way: others may be after the same address, so that it is not to stand half granted for long. */
 interface Attempt {
   /** When it began, or was last known to be ours. */
@@ -182,6 +185,12 @@ export class Holder {
       if (body) out.push({ to, body });
     }
     return out;
+  }
+
+  /** A beat to that voter, if one is soon due, to go with what is sent to it now: one packet for two. */
+  accompany(now: number, to: string): Outgoing[] {
+    const body = this.#channels.get(to)?.send(now, now + ACCOMPANY, this.#claimed, this.#leaving);
+    return body?.kind === 'beat' ? [{ to, body }] : [];
   }
 
   /** When `send` has something to say again; Infinity: never. */

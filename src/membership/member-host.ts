@@ -5,7 +5,7 @@ import type { Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
 import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
 import { Member } from './member.ts';
-import { type Body, MOST_MACS, type NodeState } from './message.ts';
+import { type Body, type Message, MOST_MACS, type NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import { type Keys, open, REFUSALS, type Refusal, seal } from './seal.ts';
 import { TIMING } from './timing.ts';
@@ -149,7 +149,8 @@ export class MemberHost {
   /** Asks everybody there whether a member of this key listens; `onHeard` tells of answers. */
   probe(peers: readonly (Peer & { readonly id: string })[]): void {
     this.#probe = random64();
-    for (const { id, ...peer } of peers) this.#say(id, { kind: 'hello', nonce: this.#probe }, peer);
+    for (const { id, ...peer } of peers)
+      this.#say(id, [{ body: { kind: 'hello', nonce: this.#probe } }], peer);
   }
 
   /** Has another member resolve the address on its links. */
@@ -158,14 +159,14 @@ export class MemberHost {
     if (!peer) return;
     const nonce = random64();
     remember(this.#looks, nonce, { id, to });
-    this.#say(to, { kind: 'look', nonce, address }, peer);
+    this.#say(to, [{ body: { kind: 'look', nonce, address } }], peer);
   }
 
   answerLook(nonce: bigint, { near, macs }: Seen): void {
     const looker = this.#lookers.get(nonce);
     this.#lookers.delete(nonce);
-    if (looker)
-      this.#say(looker.id, { kind: 'seen', nonce, near, macs: macs.slice(0, MOST_MACS) }, looker.peer);
+    const body = { kind: 'seen', nonce, near, macs: macs.slice(0, MOST_MACS) } as const;
+    if (looker) this.#say(looker.id, [{ body }], looker.peer);
   }
 
   /** How late timers of this thread were since the last call, in milliseconds. */
@@ -188,7 +189,10 @@ export class MemberHost {
       this.counts.refused[opened.reason]++;
       return;
     }
-    const { message } = opened;
+    for (const message of opened.messages) this.#take(message, peer);
+  }
+
+  #take(message: Message, peer: Peer): void {
     const { from, body } = message;
     if (body.kind === 'welcome' && body.nonce === this.#probe) {
       this.#options.onHeard(from, message.epoch);
@@ -228,27 +232,32 @@ export class MemberHost {
     if (former.size > 0) this.#options.onFormer(former);
     // Before anything leaves: nobody is to hear that an address is free while we would still answer for it.
     this.#publish(monotonicNow());
-    for (const { to, body } of out) {
+    for (const [to, bodies] of Map.groupBy(out, (each) => each.to)) {
       const peer = asked?.id === to ? asked.peer : this.#peerOf(to);
-      if (peer) this.#say(to, body, peer);
+      if (peer) this.#say(to, bodies, peer);
     }
     clearTimeout(this.#timer);
     const at = this.#member.wakeAt();
     if (at === Number.POSITIVE_INFINITY) return;
-    const due = Math.max(at, monotonicNow() + 1);
+    const now = monotonicNow();
+    const due = Math.max(at, now + 1);
     this.#timer = setTimeout(() => {
       this.#delay.record(Math.max(1, Math.round((monotonicNow() - due) * 1e3)));
       this.#step((now) => this.#member.wake(now));
-    }, due - monotonicNow());
+    }, due - now);
   }
 
   #peerOf(id: string): Peer | undefined {
     return this.#member.roster?.voters.find((voter) => voter.id === id) ?? this.#peers.get(id);
   }
 
-  #say(to: string, body: Body, peer: Peer): void {
-    this.counts.sent++;
-    this.#udp.send(seal({ from: this.#options.id, to, epoch: this.#member.epoch, body }, this.#keys), peer);
+  #say(to: string, out: readonly { readonly body: Body }[], peer: Peer): void {
+    const header = { from: this.#options.id, to, epoch: this.#member.epoch };
+    const messages = out.map(({ body }) => ({ ...header, body }));
+    for (const packet of seal(messages, this.#keys)) {
+      this.counts.sent++;
+      this.#udp.send(packet, peer);
+    }
   }
 
   /** Tells what was gained at once; what lasts longer, was lost, or changed its state, now and then. */

@@ -129,7 +129,7 @@ export class Member {
         // with those of the next.
         if (epoch < this.epoch) return this.#tellRoster(from);
         if (epoch > this.epoch || !this.#votes()) return [{ to: from, body: { kind: 'behind' } }];
-        return this.#voter.beat(now, from, body);
+        return [...this.#voter.beat(now, from, body), ...this.#holder.accompany(now, from)];
       case 'behind':
         return epoch < this.epoch ? this.#tellRoster(from) : [];
       case 'roster':

@@ -20,7 +20,7 @@ import { FIELD_MANAGER } from './reconciler.ts';
  */
 const MOST_OUT_OF_USE = 16;
 /** Milliseconds between two looks whether anybody still has an address. */
-const LOOK_EVERY = 5_000;
+const LOOK_EVERY = 2_000;
 /** Looks in a row, by different agents where there are several, that must find nobody. */
 const LOOKS = 3;
 

@@ -220,6 +220,45 @@ describe('an address that a host outside the cluster has', () => {
   });
 });
 
+describe('with --on-conflict reallocate', { timeout: 60_000 }, () => {
+  it('a Service gets another address, and nobody gets the one that a host has until that host is gone', async () => {
+    await lab.cluster.controller?.stop();
+    await lab.cluster.startController(['--on-conflict', 'reallocate']);
+    const [taken, other] = [ip('192.0.2.170'), ip('192.0.2.171')];
+    const change = (what: 'add' | 'del') =>
+      inNamespace(lab.cluster.plan.client.name, `ip addr ${what} ${taken}/24 dev ${LAN_INTERFACE}`);
+    const annotations = { 'fairlead.dev/address-pool': 'rivalled' };
+    const spec = { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 'http' }] };
+    const addressOf = async (name: string, isSo: (address: string | undefined) => boolean) =>
+      addressesOf(await lab.objects.service(name, (each) => isSo(addressesOf(each)[0])))[0];
+    await lab.objects.createPool('rivalled', { addresses: [`${taken}-${other}`], autoAssign: false });
+    change('add');
+    try {
+      await lab.objects.createService('rivalled', spec, annotations);
+      await addressOf('rivalled', (each) => each === other);
+      expect(await lab.objects.eventsOn('rivalled', 4)).toEqual(
+        expect.arrayContaining(['Warning AddressConflict', 'Warning AddressReallocated']),
+      );
+      await lab.answer(lab.client, { host: other });
+      const { status } = await lab.announcement(taken, (each) => each.status.services.length === 0);
+      expect(status.node).toBeUndefined();
+      await lab.objects.createService('waits', spec, annotations);
+      await lab.cluster.controller?.stop('SIGKILL');
+      await lab.cluster.startController(['--on-conflict', 'reallocate']);
+      expect(await addressOf('rivalled', (each) => each !== undefined)).toBe(other);
+      await lab.announcement(taken, (each) => told(each).includes('Conflict True'));
+    } finally {
+      change('del');
+    }
+    await addressOf('waits', (each) => each === taken);
+    await lab.answer(lab.client, { host: taken });
+    for (const name of ['rivalled', 'waits']) await lab.objects.deleteService(name);
+    await lab.objects.deletePool('rivalled');
+    await lab.cluster.controller?.stop();
+    await lab.cluster.startController();
+  });
+});
+
 describe('an advertisement', () => {
   it('says which interface that it names no node has', async () => {
     const said = 'no node that this selects has "eth9"';

@@ -120,12 +120,12 @@ it('is looked for on the wire once no Service has it, and free when nobody answe
   say(FIRST, true);
   expect(await pass(60)).toEqual([]); // the node that has it looks itself
   show();
-  expect((await pass(6)).toSorted()).toEqual([`look ${FIRST}`, `patch ${FIRST}`]);
-  expect(await pass(5)).toEqual([`look ${FIRST}`]);
+  expect((await pass(2)).toSorted()).toEqual([`look ${FIRST}`, `patch ${FIRST}`]);
+  expect(await pass(2)).toEqual([`look ${FIRST}`]);
   seen = () => [];
-  expect(await pass(10)).toEqual([`look ${FIRST}`, `look ${FIRST}`]);
+  expect(await pass(4)).toEqual([`look ${FIRST}`, `look ${FIRST}`]);
   seen = () => [RIVAL];
-  await pass(5);
+  await pass(2);
   seen = () => [];
   fails = 1;
   const done = await pass(30);

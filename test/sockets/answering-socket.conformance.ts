@@ -223,6 +223,32 @@ export function describeAnsweringSocket(name: string, makeWire: () => AnsweredWi
       expect(claims.length).toBeLessThanOrEqual(1 + (systemClock.now() - start) / 15);
     });
 
+    it('answers in a storm of frames for others, of which none comes to JavaScript', async () => {
+      serve(FOUR);
+      const storm = Array.from({ length: 256 }, (_, i) => {
+        const [asked, spoken] = [ip(`10.9.1.${i}`), ip(`10.9.2.${i}`)] as Ipv4[]; // written in IPv4
+        const from = { source: FOREIGN, senderMac: FOREIGN, senderIp: spoken ?? NO_IPV4 };
+        return arpRequest(asked ?? NO_IPV4, { ...from, operation: i % 2 === 0 ? 'request' : 'reply' });
+      });
+      for (let i = 0; i < 20_000; i++) {
+        host.send('arp', storm[i % storm.length] ?? new Uint8Array());
+        if (i % 100 === 0) host.ask(FOUR);
+      }
+      // What comes faster than it is read is lost, ours with the others': a host asks again.
+      await vi.waitFor(
+        () => {
+          host.ask(FOUR);
+          expect(socket.counts()['answered arp']).toBeGreaterThan(0);
+        },
+        { interval: 20, timeout: 10_000 },
+      );
+      await vi.waitFor(() => expect(host.answers).toContain(wire.mac), { interval: 2 });
+      const { 'received arp': received, 'not our address': others } = socket.counts();
+      expect(received).toBeGreaterThan(1_000);
+      expect(others).toBeGreaterThan(500);
+      expect(claims).toEqual([]);
+    });
+
     it('counts what it does not answer by its reason', async () => {
       serve(FOUR, SIX);
       socket.set(ip('192.0.2.12'), 0, 'no right to answer');
