@@ -77,6 +77,7 @@ export async function startAnnouncing(
   const leases = new Leases(agent, nodes.store, {
     ...options,
     onChange: onInput,
+    onGained: onChange,
     onFormer: (former) => handovers?.take(former),
     async onLook(address) {
       const macs = await announcer.lookUp(address);

@@ -26,8 +26,10 @@ export interface LeasesOptions {
   readonly membershipPort: number;
   /** What to do where a majority of the voters is not heard: fall silent, or announce by the API server's word. */
   readonly withoutQuorum: WithoutQuorum;
-  /** Who lives, or what is held, has changed. */
+  /** Who lives has changed, or something is held no more. */
   readonly onChange: () => void;
+  /** More is held than before, and nothing is not. */
+  readonly onGained: () => void;
   /** Which nodes had addresses right before this one, and gave them up: told before those are held. */
   readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   /** Another agent asks what this node sees of an address on its links. */
@@ -206,7 +208,7 @@ export class Leases implements Membership {
       this.#thread.setKeys(keys.value);
       return;
     }
-    const { nodeName, membershipPort, onFormer, onLook } = this.#options;
+    const { nodeName, membershipPort, onGained, onFormer, onLook } = this.#options;
     let said = false;
     this.#thread = new MembershipThread({
       id: nodeName,
@@ -214,6 +216,7 @@ export class Leases implements Membership {
       holds: true,
       keys: keys.value,
       onChange: () => this.#changed(),
+      onGained,
       onHeard: () => {},
       onFormer,
       onLook,

@@ -116,6 +116,7 @@ function startThread(
     holds: false,
     keys,
     onChange: () => {},
+    onGained: () => {},
     onFormer: () => {},
     onLook: async () => ({ near: false, macs: [] }),
     onHeard(id, epoch) {

@@ -43,6 +43,7 @@ export class Holder {
   readonly #latest = new Float64Array(MOST_VOTERS);
   #leaving = false;
   #reviewAt = Number.NEGATIVE_INFINITY;
+  #isNews = false;
   /** Whether anything wanted was not ours at the last review. */
   #isWaiting = false;
 
@@ -144,6 +145,13 @@ export class Holder {
     return new Set([...this.#channels.values()].flatMap((channel) => [...channel.nodes()]));
   }
 
+  /** Whether a voter has said something new of any node since the last call. */
+  takeNews(): boolean {
+    const isNews = this.#isNews;
+    this.#isNews = false;
+    return isNews;
+  }
+
   /** Who had addresses right before us, and gave them up; once. */
   takeFormer(): ReadonlyMap<Ip, string> {
     const former = this.#former;
@@ -159,7 +167,9 @@ export class Holder {
         channel.welcome(now, body);
         return;
       case 'ack':
-        if (channel.ack(now, body)) for (const address of body.contended) this.#contend(address);
+        if (!channel.ack(now, body)) return;
+        if (body.view.length > 0) this.#isNews = true;
+        for (const address of body.contended) this.#contend(address);
         return;
       case 'former':
         if (!channel.isUnderWay(body.token, body.seq)) return;

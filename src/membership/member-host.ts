@@ -260,7 +260,7 @@ export class MemberHost {
     }
   }
 
-  /** Tells what was gained at once; what lasts longer, was lost, or changed its state, now and then. */
+  /** Tells at once what was gained, and what voters say of nodes; what lasts longer, or was lost, now and then. */
   #publish(now: number): void {
     if (!this.#options.holds) return;
     let changed = false;
@@ -271,6 +271,8 @@ export class MemberHost {
       this.#write(address);
       changed = true;
     }
+    const isNews = this.#member.takeNews();
+    if (isNews) this.#tellStates(now);
     if (now - this.#publishedAt >= PUBLISH_EVERY) {
       this.#publishedAt = now;
       for (const address of this.#held.keys()) {
@@ -279,7 +281,7 @@ export class MemberHost {
         this.#waiting.add(address);
         changed = true;
       }
-      this.#tellStates(now);
+      if (!isNews) this.#tellStates(now);
     }
     if (changed) this.#tellHeld();
   }

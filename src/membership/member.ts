@@ -78,6 +78,11 @@ export class Member {
     return this.#holder.takeFormer();
   }
 
+  /** Whether `states` may say something new since the last call, but for what time alone does. */
+  takeNews(): boolean {
+    return this.#holder.takeNews();
+  }
+
   hasQuorum(now: number): boolean {
     return this.#holder.hasQuorum(now);
   }

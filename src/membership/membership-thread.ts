@@ -18,8 +18,10 @@ export interface MembershipThreadOptions {
   /** Whether it takes part as a node; a witness only votes. */
   readonly holds: boolean;
   readonly keys: Keys;
-  /** Which addresses are held, who lives, or what others ask for has changed. */
+  /** Who lives, or what others ask for, has changed, or something is held no more. */
   readonly onChange: () => void;
+  /** More is held than before, and nothing is not. */
+  readonly onGained: () => void;
   /** Which nodes had addresses right before us, and gave them up: told before those are held. */
   readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   /** A member answered a probe; `epoch` is of its roster. */
@@ -155,12 +157,19 @@ export class MembershipThread {
     await this.#worker.terminate();
   }
 
+  /** Whether all that was held still is. */
+  #takeHeld(held: Map<Ip, Held>): boolean {
+    const before = this.#held;
+    this.#held = held;
+    return [...before.keys()].every((address) => held.has(address));
+  }
+
   #order(order: Order): void {
     this.#worker.postMessage(order);
   }
 
   #take(report: Report): void {
-    const { onChange, onHeard, onListening, onProblem } = this.#options;
+    const { onChange, onGained, onHeard, onListening, onProblem } = this.#options;
     switch (report.kind) {
       case 'listening':
         onListening(report.port);
@@ -171,8 +180,8 @@ export class MembershipThread {
       case 'held':
         // Of an earlier wish: places may have been given to others since.
         if (report.version !== this.#version) return;
-        this.#held = new Map(report.held.map((held) => [held.address, held]));
-        onChange();
+        if (this.#takeHeld(new Map(report.held.map((held) => [held.address, held])))) onGained();
+        else onChange();
         return;
       case 'contended':
         this.#contended = new Set(report.addresses);

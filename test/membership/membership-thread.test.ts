@@ -44,6 +44,7 @@ async function start(id: string, keys: Keys, holds = true): Promise<Running> {
     holds,
     keys,
     onChange: () => {},
+    onGained: () => {},
     onHeard: (from, epoch) => heard.set(from, epoch),
     onFormer: (told) => {
       for (const [address, node] of told) former.set(address, node);
