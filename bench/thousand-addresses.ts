@@ -58,7 +58,7 @@ export async function thousandAddresses(): Promise<BenchRow[]> {
         await cluster.startAgent(node);
         await wait(SETTLE);
       },
-      RUNS,
+      { count: RUNS },
     );
     stopAsking();
     const silent = gaps.map((gap) => gap.silent).sort((a, b) => a - b);

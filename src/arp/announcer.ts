@@ -1,7 +1,9 @@
 // Announces exactly the addresses that it is told to, on every interface that is fit, and nothing else.
 import type { Clock, Random, Timer } from '../clock/clock.ts';
+import type { Link } from '../membership/message.ts';
 import { familyOf, type Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
+import { formatPrefix } from '../net/range.ts';
 import type { NetworkInterface } from '../netlink/rtnetlink.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { OpenAnsweringSocket, Refusal, SharedDeadline } from '../sockets/answering-socket.ts';
@@ -213,6 +215,15 @@ export class Announcer {
     const choice = this.#addresses.get(address);
     if (choice === undefined) return [];
     return [...this.#opened.keys()].filter((name) => allows(choice, name)).sort();
+  }
+
+  /** The interfaces that can be announced on. */
+  links(): Link[] {
+    return Array.from(this.#eligible.values(), ({ name, subnets }) => ({
+      name,
+      // Every interface has the link-local one, and nobody asks a load balancer there.
+      subnets: subnets.map(formatPrefix).filter((subnet) => !subnet.startsWith('fe80:')),
+    }));
   }
 
   /** Of the interfaces that are announced on. */

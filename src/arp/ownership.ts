@@ -2,7 +2,9 @@
 import type { Advertisement } from '../api/advertisement.ts';
 import type { NodeObject } from '../kube/objects.ts';
 import type { Membership } from '../membership/membership.ts';
+import type { Links } from '../membership/message.ts';
 import type { Ip } from '../net/address.ts';
+import { parsePrefix } from '../net/range.ts';
 import type { AnnouncedAddress } from './announced-addresses.ts';
 import { type CandidateNode, type Election, electOwner, type InterfaceChoice } from './election.ts';
 
@@ -18,6 +20,17 @@ export function candidateNodes(
     name: node.metadata.name,
     labels: node.metadata.labels ?? {},
     ineligible: reasonAgainst(node, membership, avoidCordoned),
+    links: linksOf(membership.linksOf?.(node.metadata.name)),
+  }));
+}
+
+function linksOf(links: Links): CandidateNode['links'] {
+  return links?.map(({ name, subnets }) => ({
+    name,
+    subnets: subnets.flatMap((text) => {
+      const read = parsePrefix(text);
+      return read.kind === 'parsed' ? [read.value] : [];
+    }),
   }));
 }
 

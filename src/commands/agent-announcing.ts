@@ -78,12 +78,22 @@ export async function startAnnouncing(
     ...options,
     onChange: onInput,
     onGained: onChange,
-    onFormer: (former) => handovers?.take(former),
+    onFormer(former) {
+      if (!handovers) return;
+      // What belongs to their connections is to find its way from the first packet on.
+      for (const address of former.keys()) coming.add(address);
+      void handovers.take(former).then(() => {
+        for (const address of former.keys()) coming.delete(address);
+        onChange();
+      });
+    },
     async onLook(address) {
       const macs = await announcer.lookUp(address);
       return { near: macs !== undefined, macs: macs ?? [] };
     },
   });
+  /** Ours, or about to be, with connections that the kernel is being told of. */
+  const coming = new Set<Ip>();
   const metrics = arpMetrics(agent.registry);
   const { excludeInterfacesFile: file } = options;
   const tellConflict = conflictTeller(agent, services, options);
@@ -122,7 +132,7 @@ export async function startAnnouncing(
       ? undefined
       : followExcluded(file, log, (excluded) => {
           announcer.setExcluded(excluded);
-          leases.setAble(announcer.macs().size > 0);
+          leases.setLinks(announcer.links());
         });
   const tellUnseen = unseenTeller(agent, services, options.nodeName);
   const wire = new WireChecks({
@@ -143,7 +153,7 @@ export async function startAnnouncing(
     clock: systemClock,
     onChange(found) {
       announcer.setInterfaces(found);
-      leases.setAble(announcer.macs().size > 0);
+      leases.setLinks(announcer.links());
       interfacesTold.setInterfaces(found.map(({ name }) => name));
     },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
@@ -219,7 +229,7 @@ export async function startAnnouncing(
     announce(serves) {
       const served = [...owned].filter(([address]) => serves(address));
       // Silence first: what is not claimed any more, another node may have at once.
-      tell(new Map(served.filter(([address]) => leases.holds(address))));
+      tell(new Map(served.filter(([address]) => leases.holds(address) && !coming.has(address))));
       leases.want(new Set(served.map(([address]) => address)));
       announcements.tell(announced.keys(), elected, wanted);
     },

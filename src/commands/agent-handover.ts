@@ -10,8 +10,8 @@ import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import type { Process } from './processes.ts';
 
 export interface Handovers {
-  /** These addresses come here from nodes that gave them up. */
-  take(former: ReadonlyMap<Ip, string>): void;
+  /** These addresses come here from nodes that gave them up; resolves when the kernel knows of it, or cannot. */
+  take(former: ReadonlyMap<Ip, string>): Promise<void>;
   /** This address goes to that node: what it does not know must not come back from there in a circle. */
   give(address: Ip, successor: string | undefined): void;
   close(): Promise<void>;
@@ -47,9 +47,7 @@ export function startHandovers({ log }: Process, nodes: Store<NodeObject>): Hand
   });
   return {
     take: (former) =>
-      void change(
-        () => new Map(Array.from(former, ([address, node]) => [address, addressOf(node, address)])),
-      ),
+      change(() => new Map(Array.from(former, ([address, node]) => [address, addressOf(node, address)]))),
     give(address, successor) {
       const node = successor === undefined ? undefined : addressOf(successor, address);
       void change((former) =>

@@ -181,9 +181,10 @@ async function runAgent(
     try {
       // Silence first, then rules, then answers: an address is never answered for without its rules.
       announcing?.withdraw();
-      if (announcing) forwarding?.skipNodes(announcing.deadNodes);
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
+      // What a dead node had is claimed first: to pass over its endpoints may take as long as there are Services.
+      if (announcing && forwarding?.skipNodes(announcing.deadNodes)) await forwarding.sync();
       forwarding?.cleanFlows();
       state.succeeded();
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {

@@ -1,7 +1,7 @@
 // A holder: claims addresses with the voters, and knows until when each one is its own. A pure state machine.
 import type { Ip } from '../net/address.ts';
 import { Channel, type ChannelOptions } from './channel.ts';
-import type { Body, NodeState } from './message.ts';
+import { type Body, type Link, type Links, type NodeState, portableLinks } from './message.ts';
 import { MOST_VOTERS, majorityOf, type Roster } from './roster.ts';
 import type { Outgoing } from './voter.ts';
 
@@ -24,13 +24,15 @@ interface Attempt {
   heldUntil: number;
 }
 
-export interface HolderOptions extends ChannelOptions {
+export interface HolderOptions extends Omit<ChannelOptions, 'onGrants'> {
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
 export class Holder {
-  readonly #options: HolderOptions;
+  readonly #options: HolderOptions & ChannelOptions;
+  /** Another one after each change of who has granted what, or of what is claimed. */
+  grants = 0;
   readonly #channels = new Map<string, Channel>();
   readonly #wanted = new Set<Ip>();
   /** `#wanted` without those that are paused. */
@@ -42,18 +44,20 @@ export class Holder {
   #majority = Number.POSITIVE_INFINITY;
   readonly #latest = new Float64Array(MOST_VOTERS);
   #leaving = false;
+  #links: Links = [];
   #reviewAt = Number.NEGATIVE_INFINITY;
   #isNews = false;
   /** Whether anything wanted was not ours at the last review. */
   #isWaiting = false;
 
   constructor(options: HolderOptions) {
-    this.#options = options;
+    this.#options = { ...options, onGrants: () => void this.grants++ };
   }
 
   /** Grants of voters that stay count on; those of others never again. */
   setRoster(roster: Roster): void {
     this.#majority = majorityOf(roster);
+    this.grants++;
     const ids = new Set(roster.voters.map(({ id }) => id));
     for (const id of this.#channels.keys()) if (!ids.has(id)) this.#channels.delete(id);
     for (const id of ids) if (!this.#channels.has(id)) this.#channels.set(id, new Channel(this.#options));
@@ -113,6 +117,18 @@ export class Holder {
     return attempt.heldUntil;
   }
 
+  /** Which voters have granted the address, as bits: while `grants` stays, those of equal bits are ours until the same time. */
+  grantersOf(address: Ip): number {
+    if (!this.#claimed.has(address)) return 0;
+    let bits = 0;
+    let bit = 1;
+    for (const channel of this.#channels.values()) {
+      if (channel.hasGranted(address)) bits |= bit;
+      bit *= 2;
+    }
+    return bits;
+  }
+
   /** While leaving: which of the wanted addresses others ask for. */
   get contended(): ReadonlySet<Ip> {
     return this.#contended;
@@ -127,11 +143,26 @@ export class Holder {
     return [...this.#channels.values()].filter((channel) => channel.isHeard(now)).length >= this.#majority;
   }
 
+  /** On what this node can announce, from now on. */
+  setLinks(links: readonly Link[]): void {
+    this.#links = portableLinks(links);
+    for (const channel of this.#channels.values()) channel.hurry();
+  }
+
+  /** On what a node can announce, as the voter says that was heard last; undefined: nobody knows. */
+  linksOf(now: number, node: string): Links {
+    let last: Channel | undefined;
+    for (const channel of this.#channels.values())
+      if (channel.reportOf(now, node) && channel.heardAt > (last?.heardAt ?? Number.NEGATIVE_INFINITY))
+        last = channel;
+    return last?.reportOf(now, node)?.links;
+  }
+
   /** What a majority of the voters says of a node; undefined: it never took part, or the voters do not agree. */
   stateOf(now: number, node: string): NodeState | undefined {
     const count: Partial<Record<NodeState, number>> = {};
     for (const channel of this.#channels.values()) {
-      const state = channel.stateOf(now, node);
+      const state = channel.reportOf(now, node)?.state;
       if (state) count[state] = (count[state] ?? 0) + 1;
     }
     const { alive = 0, leaving = 0, dead = 0 } = count;
@@ -191,7 +222,7 @@ export class Holder {
     let until = now;
     for (const channel of this.#channels.values()) if (channel.wakeAt() <= now) until = now + TOGETHER;
     for (const [to, channel] of this.#channels) {
-      const body = channel.send(now, until, this.#claimed, this.#leaving);
+      const body = channel.send(now, until, this.#claimed, this.#said());
       if (body) out.push({ to, body });
     }
     return out;
@@ -199,7 +230,7 @@ export class Holder {
 
   /** A beat to that voter, if one is soon due, to go with what is sent to it now: one packet for two. */
   accompany(now: number, to: string): Outgoing[] {
-    const body = this.#channels.get(to)?.send(now, now + ACCOMPANY, this.#claimed, this.#leaving);
+    const body = this.#channels.get(to)?.send(now, now + ACCOMPANY, this.#claimed, this.#said());
     return body?.kind === 'beat' ? [{ to, body }] : [];
   }
 
@@ -214,7 +245,7 @@ export class Holder {
   #review(now: number): void {
     if (now < this.#reviewAt) return;
     const { patience, random } = { ...this.#options, ...this.#options.timing };
-    this.#reviewAt = now + patience / 4;
+    this.#reviewAt = now + patience / (this.#isWaiting ? 4 : 2);
     this.#isWaiting = false;
     for (const [address, attempt] of this.#attempts) {
       if (this.until(address) > now) {
@@ -236,6 +267,10 @@ export class Holder {
     }
   }
 
+  #said(): { leaving: boolean; links: Links } {
+    return { leaving: this.#leaving, links: this.#links };
+  }
+
   #isHalfGranted(address: Ip): boolean {
     for (const channel of this.#channels.values()) if (channel.hasGranted(address)) return true;
     return false;
@@ -253,6 +288,7 @@ export class Holder {
   }
 
   #touch(): void {
+    this.grants++;
     for (const channel of this.#channels.values()) channel.touch();
   }
 }

@@ -5,7 +5,7 @@ import type { Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
 import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
 import { Member } from './member.ts';
-import { type Body, type Message, MOST_MACS, type NodeState } from './message.ts';
+import { type Body, type Link, type Links, type Message, MOST_MACS, type NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import { type Keys, open, REFUSALS, type Refusal, seal } from './seal.ts';
 import { TIMING } from './timing.ts';
@@ -14,6 +14,8 @@ import type { Outgoing } from './voter.ts';
 
 /** Milliseconds between two looks at what merely lasts longer than before. */
 const PUBLISH_EVERY = 80;
+/** And between two at what time alone changes of who lives. */
+const REVIEW_EVERY = 240;
 
 export interface MessageCounts {
   sent: number;
@@ -26,6 +28,13 @@ export interface MessageCounts {
 export interface Seen {
   readonly near: boolean;
   readonly macs: readonly Mac[];
+}
+
+/** What voters say of a node. */
+export interface NodeView {
+  readonly name: string;
+  readonly state: NodeState;
+  readonly links: Links;
 }
 
 export interface Held {
@@ -51,7 +60,7 @@ export interface MemberHostOptions {
   readonly onContended: (addresses: Ip[]) => void;
   /** Who had addresses right before us, and gave them up: told before they are held. */
   readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
-  readonly onStates: (states: [string, NodeState][], hasQuorum: boolean) => void;
+  readonly onStates: (states: NodeView[], hasQuorum: boolean) => void;
   /** The epoch of the roster that is followed now. */
   readonly onAdopted: (epoch: number) => void;
   /** A member answered a probe; `epoch` is of its roster. */
@@ -79,7 +88,11 @@ export class MemberHost {
   #grants = 0;
   /** Wanted, and not held. */
   readonly #waiting = new Set<Ip>();
+  #groups: readonly { readonly address: Ip; readonly slots: readonly number[] }[] = [];
+  /** `grants` of the member when that was so; undefined: what is held is other by now. */
+  #groupedAt: number | undefined;
   #publishedAt = 0;
+  #reviewedAt = 0;
   #states = '';
   #contended = '';
   #probe = 0n;
@@ -144,6 +157,10 @@ export class MemberHost {
 
   leave(leaving: boolean): void {
     this.#step((now) => this.#member.leave(now, leaving));
+  }
+
+  setLinks(links: readonly Link[]): void {
+    this.#step((now) => this.#member.setLinks(now, links));
   }
 
   /** Asks everybody there whether a member of this key listens; `onHeard` tells of answers. */
@@ -268,22 +285,55 @@ export class MemberHost {
       if (this.#member.until(address) <= now) continue;
       this.#waiting.delete(address);
       this.#held.set(address, ++this.#grants);
+      this.#groupedAt = undefined;
       this.#write(address);
       changed = true;
     }
-    const isNews = this.#member.takeNews();
-    if (isNews) this.#tellStates(now);
+    this.#tellContended();
+    if (this.#member.takeNews() || now - this.#reviewedAt >= REVIEW_EVERY) {
+      this.#reviewedAt = now;
+      this.#tellStates(now);
+    }
     if (now - this.#publishedAt >= PUBLISH_EVERY) {
       this.#publishedAt = now;
-      for (const address of this.#held.keys()) {
-        if (this.#write(address) > now) continue;
-        this.#held.delete(address);
-        this.#waiting.add(address);
-        changed = true;
-      }
-      if (!isNews) this.#tellStates(now);
+      changed = this.#renew(now) || changed;
     }
     if (changed) this.#tellHeld();
+  }
+
+  /** Writes how long what is held lasts by now; whether something is held no more. */
+  #renew(now: number): boolean {
+    const { deadlines } = this.#options;
+    if (this.#groupedAt !== this.#member.grants) this.#group();
+    let lost = false;
+    for (const { address, slots } of this.#groups) {
+      const until = this.#member.until(address);
+      for (const slot of slots) deadlines.set(slot, until);
+      if (until <= now) lost = true;
+    }
+    if (!lost) return false;
+    this.#groupedAt = undefined;
+    let changed = false;
+    for (const address of [...this.#held.keys()]) {
+      if (this.#write(address) > now) continue;
+      this.#held.delete(address);
+      this.#waiting.add(address);
+      changed = true;
+    }
+    return changed;
+  }
+
+  /** What the same voters have granted is held until the same time: one is looked at for all. */
+  #group(): void {
+    const groups = Map.groupBy(this.#held.keys(), (address) => this.#member.grantersOf(address));
+    this.#groups = [...groups].flatMap(([granters, addresses]) => {
+      const alone = granters === 0 ? addresses.map((address) => [address]) : [addresses];
+      return alone.map((each) => ({
+        address: each[0] as Ip, // groups are not empty
+        slots: each.map((address) => this.#slots.get(address) ?? 0),
+      }));
+    });
+    this.#groupedAt = this.#member.grants;
   }
 
   #write(address: Ip): number {
@@ -302,14 +352,20 @@ export class MemberHost {
   }
 
   #tellStates(now: number): void {
-    const states = [...this.#member.states(now)].sort(([a], [b]) => (a < b ? -1 : 1));
+    const states = Array.from(this.#member.states(now), ([name, state]): NodeView => {
+      return { name, state, links: this.#member.linksOf(now, name) };
+    }).sort((a, b) => (a.name < b.name ? -1 : 1));
     const hasQuorum = this.#member.hasQuorum(now);
-    const text = `${hasQuorum} ${states.join(' ')}`;
+    const text = JSON.stringify([hasQuorum, states]);
     if (text !== this.#states) this.#options.onStates(states, hasQuorum);
     this.#states = text;
+  }
+
+  #tellContended(): void {
     const contended = [...this.#member.contended];
-    if (contended.length > 0 && contended.join() !== this.#contended) this.#options.onContended(contended);
-    this.#contended = contended.join();
+    const text = contended.join();
+    if (contended.length > 0 && text !== this.#contended) this.#options.onContended(contended);
+    this.#contended = text;
   }
 
   #allot(address: Ip): boolean {
@@ -328,6 +384,7 @@ export class MemberHost {
     this.#slots.delete(address);
     this.#freeSlots.push(slot);
     this.#held.delete(address);
+    this.#groupedAt = undefined;
     this.#waiting.delete(address);
   }
 }

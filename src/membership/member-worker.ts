@@ -52,6 +52,9 @@ function carryOut(order: Order): void {
     case 'leave':
       host.leave(order.leaving);
       return;
+    case 'links':
+      host.setLinks(order.links);
+      return;
     case 'probe':
       host.probe(order.peers);
       return;

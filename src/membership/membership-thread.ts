@@ -3,8 +3,8 @@ import { Worker } from 'node:worker_threads';
 import type { Ip } from '../net/address.ts';
 import type { SharedDeadline } from '../sockets/answering-socket.ts';
 import { Deadlines, monotonicNow } from './deadlines.ts';
-import type { Held, Seen } from './member-host.ts';
-import type { NodeState } from './message.ts';
+import type { Held, NodeView, Seen } from './member-host.ts';
+import type { Link, NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
 import type { Figures, Order, Report } from './thread-messages.ts';
@@ -46,7 +46,7 @@ export class MembershipThread {
   #wanted = new Set<Ip>();
   #version = 0;
   #held = new Map<Ip, Held>();
-  #states: ReadonlyMap<string, NodeState> = new Map();
+  #nodes: ReadonlyMap<string, NodeView> = new Map();
   #epoch = 0;
   #hasQuorum = false;
   #contended: ReadonlySet<Ip> = new Set();
@@ -73,8 +73,12 @@ export class MembershipThread {
   }
 
   /** What a majority of the voters says of each node that takes part. */
-  get states(): ReadonlyMap<string, NodeState> {
-    return this.#states;
+  get nodes(): ReadonlyMap<string, NodeView> {
+    return this.#nodes;
+  }
+
+  stateOf(node: string): NodeState | undefined {
+    return this.#nodes.get(node)?.state;
   }
 
   /** Of the roster that is followed; 0: none. */
@@ -126,6 +130,11 @@ export class MembershipThread {
   /** Says that this node is about to stop, or cannot announce anything; or that it can again. */
   leave(leaving = true): void {
     this.#order({ kind: 'leave', leaving });
+  }
+
+  /** On what this node can announce, from now on. */
+  setLinks(links: readonly Link[]): void {
+    this.#order({ kind: 'links', links });
   }
 
   probe(peers: readonly (Peer & { readonly id: string })[]): void {
@@ -191,7 +200,7 @@ export class MembershipThread {
         this.#options.onFormer(report.former);
         return;
       case 'states':
-        this.#states = new Map(report.states);
+        this.#nodes = new Map(report.states.map((each) => [each.name, each]));
         this.#hasQuorum = report.hasQuorum;
         onChange();
         return;

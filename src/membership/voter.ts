@@ -1,13 +1,15 @@
 // A voter: remembers who has which address, and grants no address to two at a time. It measures with its own
 // clock alone, from its own receipts. A pure state machine: what comes in is given the time, what goes out is returned.
+import { isDeepStrictEqual } from 'node:util';
 import type { Ip } from '../net/address.ts';
 import {
   type Body,
   bytesOf,
+  bytesOfReport,
   CONTENDED_BYTES,
   FORMER_BYTES,
+  type Links,
   type NodeReport,
-  type NodeState,
   VIEW_BYTES,
 } from './message.ts';
 import type { Timing } from './timing.ts';
@@ -31,6 +33,7 @@ interface Session {
   version: number;
   results: readonly boolean[];
   leaving: boolean;
+  links: Links;
   /** A beat that was acked at this time, and that the holder is to show it heard of before long. */
   proof: { readonly seq: number; readonly at: number };
   nudges: number;
@@ -81,7 +84,7 @@ export class Voter {
   readonly #waiting = new Map<Ip, Map<string, Waiter>>();
   /** Who gave addresses back that nobody has asked for since. */
   readonly #former = new Map<Ip, { readonly holder: string; readonly at: number }>();
-  readonly #view = new Map<string, { readonly state: NodeState; readonly version: number }>();
+  readonly #view = new Map<string, { readonly report: NodeReport; readonly version: number }>();
   #viewVersion = 0;
 
   constructor(options: VoterOptions) {
@@ -110,8 +113,9 @@ export class Voter {
     session.seq = beat.seq;
     session.renewedAt = now;
     session.leaving = beat.leaving;
+    session.links = beat.links;
     if (beat.acked >= session.proof.seq) session.proof = { seq: beat.seq, at: now };
-    this.#report(holder, beat.leaving ? 'leaving' : 'alive', out);
+    this.#report({ name: holder, state: beat.leaving ? 'leaving' : 'alive', links: beat.links }, out);
     let retryAfter = 0;
     const former: Former[] = [];
     if (beat.changes.length > 0 && beat.base === session.version) {
@@ -153,7 +157,7 @@ export class Voter {
     const { lease, deadAfter } = this.#options.timing;
     let at = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) {
-      const isHeard = this.#speaks(session) && this.#view.get(session.holder)?.state === 'alive';
+      const isHeard = this.#speaks(session) && this.#view.get(session.holder)?.report.state === 'alive';
       at = Math.min(at, session.renewedAt + (isHeard ? deadAfter : lease));
     }
     return at;
@@ -167,9 +171,9 @@ export class Voter {
       if (
         this.#speaks(session) &&
         now >= session.renewedAt + deadAfter &&
-        this.#view.get(session.holder)?.state === 'alive'
+        this.#view.get(session.holder)?.report.state === 'alive'
       )
-        this.#report(session.holder, 'dead', out);
+        this.#report({ name: session.holder, state: 'dead', links: session.links }, out);
       if (now >= session.renewedAt + lease) this.#drop(session, out);
     }
     for (const [address, waiters] of this.#waiting) {
@@ -199,6 +203,7 @@ export class Voter {
       version: 0,
       results: [],
       leaving: false,
+      links: [],
       proof: { seq: 0, at: now },
       nudges: 0,
     };
@@ -282,25 +287,28 @@ export class Voter {
     out.push({ to: holder, body: { kind: 'nudge', token, count: ++session.nudges } });
   }
 
-  #report(name: string, state: NodeState, out: Outgoing[]): void {
-    if (this.#view.get(name)?.state === state) return;
-    this.#view.set(name, { state, version: ++this.#viewVersion });
-    // Who joins can wait for the next beats; who goes cannot.
-    if (state !== 'alive') for (const session of this.#current.values()) this.#nudge(session, out);
+  #report(report: NodeReport, out: Outgoing[]): void {
+    const before = this.#view.get(report.name)?.report;
+    const hasLinks = before !== undefined && isDeepStrictEqual(before.links, report.links);
+    if (before?.state === report.state && hasLinks) return;
+    this.#view.set(report.name, { report, version: ++this.#viewVersion });
+    // Who joins can wait for the next beats; who goes, or loses a link, cannot.
+    if (report.state !== 'alive' || (before?.state === 'alive' && !hasLinks))
+      for (const session of this.#current.values()) this.#nudge(session, out);
   }
 
   /** What changed after `since`, as much of it as one message carries, and how far that brings the reader. */
   #viewSince(since: number): { entries: NodeReport[]; version: number } {
     if (since === this.#viewVersion) return { entries: [], version: since };
-    const changed = [...this.#view].filter(([, { version }]) => version > since);
-    changed.sort(([, a], [, b]) => a.version - b.version);
+    const changed = [...this.#view.values()].filter(({ version }) => version > since);
+    changed.sort((a, b) => a.version - b.version);
     const entries: NodeReport[] = [];
     let bytes = 0;
     let reached = since;
-    for (const [name, { state, version }] of changed) {
-      bytes += 3 + Buffer.byteLength(name);
+    for (const { report, version } of changed) {
+      bytes += bytesOfReport(report);
       if (bytes > VIEW_BYTES) return { entries, version: reached };
-      entries.push({ name, state });
+      entries.push(report);
       reached = version;
     }
     return { entries, version: this.#viewVersion };

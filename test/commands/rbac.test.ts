@@ -61,6 +61,7 @@ it('the controller may read what it follows, and write status, events, its lease
     'patch /configmaps',
     'patch /services/status',
     'patch fairlead.dev/addressreservations/status',
+    'patch fairlead.dev/announcements',
     'patch fairlead.dev/cloudaccounts/status',
     'patch fairlead.dev/ipaddresspools/status',
     'patch fairlead.dev/l2advertisements/status',

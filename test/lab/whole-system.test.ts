@@ -2,8 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WireObserver } from '../../src/demo/wire-observer.ts';
 import { CONFIG_MAPS, ENDPOINT_SLICES, NODES, SECRETS } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
+import type { LabNode } from '../../src/lab/plan.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
 import { type Ipv4, ip } from '../../src/net/address.ts';
@@ -13,6 +15,7 @@ import { inNamespace } from '../sockets/netns.ts';
 import { Questions, scheduleOf, suffer } from './fault-schedules.ts';
 import { LongConnection } from './long-connection.ts';
 import { FOLDER, http, RunningLab, startTraffic, until } from './running-lab.ts';
+import { SECOND_INTERFACE, SecondLan } from './second-lan.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 
@@ -674,6 +677,51 @@ describe('under random faults', () => {
     },
     runs * EACH,
   );
+});
+
+describe('an address on a LAN that only some nodes are on', { timeout: 60_000 }, () => {
+  it('is on these, and leaves one that loses its carrier there, which has another interface and is heard', async () => {
+    const nodes = lab.cluster.plan.nodes.slice(0, 2);
+    const lan = new SecondLan(nodes);
+    const wire = new WireObserver(lan.client);
+    const address = ip('203.0.113.200') as Ipv4; // written in IPv4
+    const stop = wire.keepAsking(address);
+    const macs = () => wire.sightings.map(({ mac }) => mac).filter((mac, i, all) => mac !== all[i - 1]);
+    try {
+      await lab.objects.createPool('second', { addresses: [address], autoAssign: false });
+      const annotations = { 'fairlead.dev/address-pool': 'second' };
+      await lab.objects.createService('second', { selector: { app: 'web' } }, annotations);
+      const { status } = await lab.announcement(address, (each) => each.status.node !== undefined);
+      expect(status.interfaces).toEqual([SECOND_INTERFACE]);
+      expect(status.excluded).toEqual([
+        {
+          node: 'node-3',
+          reason: 'no fit interface of the node is on the subnet of the address, and other nodes have one',
+        },
+      ]);
+      const [owner, other] = nodes.toSorted((node) => (node.name === status.node ? -1 : 1)) as [
+        LabNode,
+        LabNode,
+      ];
+      await wire.first((each) => each.mac === lan.macOf(owner));
+      lan.setCarrier(owner, false);
+      await wire.first((each) => each.mac === lan.macOf(other));
+      const moved = await lab.announcement(
+        address,
+        (each) => each.status.node === other.name && each.status.excluded.length === 2,
+      );
+      expect(moved.status.standbys).toEqual([]);
+      lan.setCarrier(owner, true);
+      await lab.announcement(address, (each) => each.status.standbys[0]?.node === owner.name);
+      expect(macs()).toEqual([lan.macOf(owner), lan.macOf(other)]);
+    } finally {
+      stop();
+      wire.close();
+      lan.remove();
+    }
+    await lab.objects.deleteService('second');
+    await lab.objects.deletePool('second');
+  });
 });
 
 describe('a node that has no interface to announce on any more', { timeout: 60_000 }, () => {

@@ -16,6 +16,23 @@ function three(): Members {
   return members;
 }
 
+describe('what a node can announce on', () => {
+  it('is known to the others, at once where it loses a link, and not where it is more than a message carries', () => {
+    const members = three();
+    const link = (name: string) => ({ name, subnets: ['192.0.2.0/24', '2001:db8::/64'] });
+    const seen = () => members.of('b').linksOf(members.now, 'a');
+    members.send('a', members.of('a').setLinks(members.now, [link('eth0'), link('eth1')]));
+    members.advance(2 * TIMING.heartbeat);
+    expect(seen()).toEqual([link('eth0'), link('eth1')]);
+    members.send('a', members.of('a').setLinks(members.now, [link('eth0')]));
+    expect(seen()).toEqual([link('eth0')]);
+    const many = Array.from({ length: 20 }, (_, i) => link(`eth${i}`));
+    members.send('a', members.of('a').setLinks(members.now, many));
+    expect(seen()).toBeUndefined();
+    expect(members.of('b').states(members.now).get('a')).toBe('alive');
+  });
+});
+
 describe('a lease', () => {
   it('is granted by no voter that has just started', () => {
     const members = new Members(THREE, 'a', 'b', 'c');

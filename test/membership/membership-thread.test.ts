@@ -78,7 +78,7 @@ describe.each([['127.0.0.1'], ['::1']])('threads over %s', (host) => {
     expect(await holders(members, B, 1)).toEqual(['a']);
     members.b.thread.want(new Set([A]));
     await until(
-      () => members.b.thread.states.get('a'),
+      () => members.b.thread.stateOf('a'),
       (state) => state === 'alive',
     );
     members.a.thread.want(new Set([B]));
@@ -87,7 +87,7 @@ describe.each([['127.0.0.1'], ['::1']])('threads over %s', (host) => {
     expect(members.b.former).toEqual(new Map([[A, 'a']]));
     await members.a.thread.close();
     await until(
-      () => members.b.thread.states.get('a'),
+      () => members.b.thread.stateOf('a'),
       (state) => state === 'dead',
     );
   });
