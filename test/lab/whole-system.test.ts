@@ -620,7 +620,7 @@ describe('connections through an address', { timeout: 60_000 }, () => {
         await answered();
         await exclude(first.name, null);
         await lab.cluster.startAgent(second);
-        await lab.leases(second);
+        await lab.cluster.takesPart(second);
         await exclude(third.name, 'true');
         await owner(third.name);
         await answered();
