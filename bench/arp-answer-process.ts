@@ -28,6 +28,9 @@ console.log('ready');
 
 async function announce(addresses: number): Promise<void> {
   const leased = meanwhile === 'leased';
+  const cells = new BigInt64Array(new SharedArrayBuffer(8));
+  const renew = () => Atomics.store(cells, 0, process.hrtime.bigint() + BigInt(LEASE) * 1_000_000n);
+  renew();
   const announcer = new Announcer({
     open:
       how === 'addon'
@@ -40,6 +43,7 @@ async function announce(addresses: number): Promise<void> {
     right: {
       holds: () => true,
       until: () => (leased ? systemClock.now() + LEASE : Number.POSITIVE_INFINITY),
+      lease: () => (leased ? { deadline: { cells, index: 0 }, grant: 1 } : undefined),
     },
     excluded: /^lo$/,
     onConflict: 'keep',
@@ -60,7 +64,7 @@ async function announce(addresses: number): Promise<void> {
   const owned = new Map<Ip, InterfaceChoice>();
   for (let i = 0; i < addresses; i++) owned.set(fromBigInt('IPv4', first + BigInt(i)), 'all');
   announcer.reconcile(owned);
-  if (leased) setInterval(() => announcer.renew(), RENEWAL);
+  if (leased) setInterval(renew, RENEWAL);
   if (meanwhile === 'busy') beBusy();
 }
 

@@ -10,7 +10,7 @@ import { cutOff, macOf, plugIn } from '../src/lab/network.ts';
 import type { LabNode } from '../src/lab/plan.ts';
 import { whenStored, within } from '../src/lab/waiting.ts';
 import { type Ipv4, ip } from '../src/net/address.ts';
-import type { Mac } from '../src/net/mac.ts';
+import { SecondLan } from '../test/lab/second-lan.ts';
 import type { BenchRow } from './row.ts';
 
 export const ADDRESS = ip('192.0.2.200') as Ipv4; // written in IPv4
@@ -31,7 +31,7 @@ export async function failover(): Promise<BenchRow[]> {
   try {
     await cluster.startController();
     for (const node of cluster.plan.nodes) await cluster.startAgent(node);
-    await createService(cluster);
+    await createService(cluster, 'web', ADDRESS);
     const stopAsking = wire.keepAsking(ADDRESS);
     await wait(2 * SETTLE);
     const restart = (node: LabNode) => cluster.startAgent(node);
@@ -78,6 +78,7 @@ export async function failover(): Promise<BenchRow[]> {
       },
     ];
     stopAsking();
+    measured.push(await carrierLoss(cluster));
     return measured.flatMap(({ what, metallb, target, gaps }) => {
       const sorted = gaps.map(({ silent }) => silent).sort((a, b) => a - b);
       const of = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
@@ -105,12 +106,49 @@ export async function failover(): Promise<BenchRow[]> {
   }
 }
 
+/** An address on a LAN of its own, where the owner's interface loses its carrier: it is heard on the other one. */
+async function carrierLoss(cluster: Cluster) {
+  const lan = new SecondLan(cluster.plan.nodes);
+  const wire = new WireObserver(lan.client);
+  const address = ip('203.0.113.200') as Ipv4; // written in IPv4
+  try {
+    await createService(cluster, 'second', address);
+    const stopAsking = wire.keepAsking(address);
+    await wait(2 * SETTLE);
+    const gaps = await runs(
+      cluster,
+      wire,
+      async (node) => lan.setCarrier(node, false),
+      async (node) => lan.setCarrier(node, true),
+      { address, macOf: (node) => lan.macOf(node) },
+    );
+    stopAsking();
+    return {
+      what: 'carrier lost, on an interface of its own',
+      metallb: [5_100, 7_000],
+      target: [300, 300],
+      gaps,
+    };
+  } finally {
+    wire.close();
+    lan.remove();
+  }
+}
+
 /** Makes the owner fail, again and again: how long nobody answered, and how often the old owner did after the new one. */
-export async function runs(cluster: Cluster, wire: WireObserver, fault: Fault, mend: Fault, count = RUNS) {
+export async function runs(
+  cluster: Cluster,
+  wire: WireObserver,
+  fault: Fault,
+  mend: Fault,
+  { address = ADDRESS, macOf: macOfNode = macOf as (node: LabNode) => string, count = RUNS } = {},
+) {
+  const isAnswer = (each: Sighting) => each.address === address;
   const gaps: { silent: number; late: number }[] = [];
   for (let i = 0; i < count; i++) {
     const { mac } = await wire.first((each) => isAnswer(each), wire.sightings.length);
-    const owner = ownerOf(cluster, mac);
+    const owner = cluster.plan.nodes.find((node) => macOfNode(node) === mac);
+    if (!owner) throw new Error(`${mac} is no node's`);
     const from = wire.sightings.length;
     const done = fault(owner);
     const next = await within(
@@ -125,39 +163,29 @@ export async function runs(cluster: Cluster, wire: WireObserver, fault: Fault, m
     await mend(owner);
     await wait(SETTLE);
     const late = wire.sightings.filter(
-      (each) => each.address === ADDRESS && each.mac === mac && each.at > next.at,
+      (each) => isAnswer(each) && each.mac === mac && each.at > next.at,
     ).length;
     gaps.push({ silent: next.at - (last?.at ?? next.at), late });
   }
   return gaps;
 }
 
-function isAnswer({ address }: Sighting): boolean {
-  return address === ADDRESS;
-}
-
-function ownerOf({ plan }: Cluster, mac: Mac): LabNode {
-  const node = plan.nodes.find((each) => macOf(each) === mac);
-  if (!node) throw new Error(`${mac} is no node's`);
-  return node;
-}
-
-async function createService({ api, standIns }: Cluster): Promise<void> {
+async function createService({ api, standIns }: Cluster, name: string, address: Ipv4): Promise<void> {
   const kind = { apiVersion: 'fairlead.dev/v1alpha1', kind: 'IPAddressPool' };
   await api.create(IP_ADDRESS_POOLS, {
     ...kind,
-    metadata: { name: 'bench' },
-    spec: { addresses: [`${ADDRESS}/32`] },
+    metadata: { name },
+    spec: { addresses: [`${address}/32`] },
   } as never);
   await api.create(SERVICES, {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name: 'web', namespace: 'default' },
+    metadata: { name, namespace: 'default' },
     spec: { type: 'LoadBalancer', selector: { app: 'web' }, ports: [{ port: 80 }] },
   });
   const assigned = whenStored(
     standIns.services,
-    'default/web',
+    `default/${name}`,
     ({ status }) => status?.loadBalancer?.ingress?.[0] !== undefined,
   );
   await within(LIMIT, 'an address', assigned);

@@ -30,7 +30,8 @@ export async function thousandAddresses(): Promise<BenchRow[]> {
     await cluster.startController();
     for (const node of cluster.plan.nodes) await cluster.startAgent(node);
     await createServices(cluster);
-    await until('every address to be announced', () => ownersOf(wire).size >= ADDRESSES);
+    const ownersNow = followOwners(wire);
+    await until('every address to be announced', () => ownersNow().size >= ADDRESSES);
     await wait(CALM);
     const idle = await idleCost(cluster);
     const stopAsking = wire.keepAsking(ADDRESS);
@@ -41,12 +42,12 @@ export async function thousandAddresses(): Promise<BenchRow[]> {
       wire,
       async (node) => {
         const mac = macOf(node);
-        const own = [...ownersOf(wire)].filter(([, owner]) => owner === mac).map(([address]) => address);
+        const own = [...ownersNow()].filter(([, owner]) => owner === mac).map(([address]) => address);
         const began = performance.now();
         cutOff(node);
         await cluster.agents.get(node.name)?.stop('SIGKILL');
         moved = until('every address to move', () => {
-          const owners = ownersOf(wire);
+          const owners = ownersNow();
           return own.every((address) => owners.get(address) !== mac);
         }).then(() => void last.push(performance.now() - began));
       },
@@ -56,7 +57,7 @@ export async function thousandAddresses(): Promise<BenchRow[]> {
         await cluster.startAgent(node);
         await wait(SETTLE);
       },
-      RUNS,
+      { count: RUNS },
     );
     stopAsking();
     const silent = gaps.map((gap) => gap.silent).sort((a, b) => a - b);
@@ -84,9 +85,17 @@ export async function thousandAddresses(): Promise<BenchRow[]> {
   }
 }
 
-/** Who spoke for each address last. */
-function ownersOf({ sightings }: WireObserver): Map<Ip, Mac> {
-  return new Map(sightings.map(({ address, mac }) => [address, mac]));
+/** Who spoke for each address last; each call looks at what is new, or the bench would starve what it measures. */
+function followOwners({ sightings }: WireObserver): () => ReadonlyMap<Ip, Mac> {
+  const owners = new Map<Ip, Mac>();
+  let seen = 0;
+  return () => {
+    for (; seen < sightings.length; seen++) {
+      const sighting = sightings[seen];
+      if (sighting) owners.set(sighting.address, sighting.mac);
+    }
+    return owners;
+  };
 }
 
 async function createServices({ api }: Cluster): Promise<void> {

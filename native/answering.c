@@ -29,6 +29,7 @@ typedef struct {
   bool used;
   uint8_t refusal;
   int64_t until;
+  const _Atomic int64_t *shared; /* where another thread says until when; NULL: `until` does */
   int64_t told;
 } Slot;
 
@@ -55,6 +56,10 @@ static int64_t now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static bool may_answer(const Slot *slot) {
+  return (slot->shared ? atomic_load(slot->shared) : slot->until) > now();
 }
 
 /* ---- the table: open addressing, at most half full ---- */
@@ -91,7 +96,7 @@ static bool grow(Answering *answering) {
   return true;
 }
 
-bool answering_set(Answering *answering, const Address *address, int64_t until, Count refusal) {
+bool answering_set(Answering *answering, const Address *address, int64_t until, const void *shared, Count refusal) {
   pthread_mutex_lock(&answering->lock);
   Slot *slot = find(answering, address);
   bool done = slot || 2 * (answering->used_count + 1) <= answering->slot_count || grow(answering);
@@ -102,6 +107,7 @@ bool answering_set(Answering *answering, const Address *address, int64_t until, 
   }
   if (done) {
     slot->until = until;
+    slot->shared = shared;
     slot->refusal = (uint8_t)refusal;
   }
   pthread_mutex_unlock(&answering->lock);
@@ -148,7 +154,7 @@ int answering_send(Answering *answering, const void *frame, size_t length) {
 int answering_announce(Answering *answering, const Address *address, const void *frame, size_t length) {
   pthread_mutex_lock(&answering->lock);
   const Slot *slot = find(answering, address);
-  bool refused = !slot || slot->until <= now();
+  bool refused = !slot || !may_answer(slot);
   Count why = !slot ? NOT_OUR_ADDRESS : refused ? slot->refusal : SEND_FAILED;
   int result = refused || answering_send(answering, frame, length) != 0 ? -1 : 0;
   pthread_mutex_unlock(&answering->lock);
@@ -197,7 +203,7 @@ static void on_frame(Answering *answering, const Protocol *protocol, const uint8
   if (claimed) tell(answering, claimed, frame, length);
   Slot *asked = heard.asks ? find(answering, &heard.asked) : NULL;
   Count result = !heard.asks ? NOT_A_REQUEST : NOT_OUR_ADDRESS;
-  if (asked && asked->until > now()) {
+  if (asked && may_answer(asked)) {
     uint8_t answer[LONGEST_ANSWER];
     size_t size = protocol->answer(frame, mac, answer);
     result = send_on(protocol->fd, answer, size) == 0 ? protocol->answered : SEND_FAILED;

@@ -28,9 +28,10 @@ void answering_stop(Answering *answering);
 
 /*
  * Requests for the address are answered until `until`, nanoseconds on CLOCK_MONOTONIC; from then on they are counted
- * as `refusal`. False when there is no memory.
+ * as `refusal`. `shared`, unless NULL, is an int64_t in which another thread says that in place of `until`, anew as it
+ * likes; it must outlive the answering. False when there is no memory.
  */
-bool answering_set(Answering *answering, const Address *address, int64_t until, Count refusal);
+bool answering_set(Answering *answering, const Address *address, int64_t until, const void *shared, Count refusal);
 /* From when this returns, the address is not answered for. */
 void answering_remove(Answering *answering, const Address *address);
 

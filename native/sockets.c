@@ -8,7 +8,8 @@
  *   openNetlink(protocol, groups, namespace, onData, onError) -> handle
  *   send(handle, bytes)   setGroup(handle, group, join)   close(handle)
  *   openAnswering(interface, mac, namespace, onClaim, onError) -> handle
- *   setAnswer(handle, address, until, refusal)   removeAnswer(handle, address)
+ *   setAnswer(handle, address, until, refusal)   shareAnswer(handle, address, cells, index, refusal)
+ *   removeAnswer(handle, address)
  *   announce(handle, address, bytes) -> whether it left   counts(handle) -> Float64Array
  * Failures throw an Error whose `code` is the errno's name. An error that is not ENOBUFS ends the reading;
  * the owner then closes the handle. A socket lives until it is closed or its Node environment ends.
@@ -444,7 +445,28 @@ static napi_value set_answer(napi_env env, napi_callback_info info) {
   napi_get_value_int32(env, arguments[3], &refusal);
   int64_t nanoseconds = !(until > 0) ? 0 : until < 9e12 ? (int64_t)(until * 1e6) : INT64_MAX;
   bool known = refusal >= 0 && refusal < COUNTS;
-  if (!known || !answering_set(socket->answering, &address, nanoseconds, (Count)refusal))
+  if (!known || !answering_set(socket->answering, &address, nanoseconds, NULL, (Count)refusal))
+    return throw_errno(env, known ? ENOMEM : EINVAL, socket->name, "answering for an address");
+  return NULL;
+}
+
+/* `cells`: a BigInt64Array that is never freed; its cell says until when, in nanoseconds on CLOCK_MONOTONIC. */
+static napi_value share_answer(napi_env env, napi_callback_info info) {
+  size_t count = 5, length = 0;
+  napi_value arguments[5];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  Address address;
+  Socket *socket = answering_of(env, arguments, &address, "answering for an address");
+  if (!socket) return NULL;
+  napi_typedarray_type type = napi_uint8_array;
+  void *cells = NULL;
+  int64_t index = -1;
+  int32_t refusal = NO_RIGHT;
+  napi_get_typedarray_info(env, arguments[2], &type, &length, &cells, NULL, NULL);
+  napi_get_value_int64(env, arguments[3], &index);
+  napi_get_value_int32(env, arguments[4], &refusal);
+  bool known = type == napi_bigint64_array && index >= 0 && (size_t)index < length && refusal >= 0 && refusal < COUNTS;
+  if (!known || !answering_set(socket->answering, &address, 0, (int64_t *)cells + index, (Count)refusal))
     return throw_errno(env, known ? ENOMEM : EINVAL, socket->name, "answering for an address");
   return NULL;
 }
@@ -611,6 +633,7 @@ static napi_value init(napi_env env, napi_value exports) {
       {"send", NULL, send_bytes, NULL, NULL, NULL, napi_enumerable, NULL},
       {"openAnswering", NULL, open_answering, NULL, NULL, NULL, napi_enumerable, NULL},
       {"setAnswer", NULL, set_answer, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"shareAnswer", NULL, share_answer, NULL, NULL, NULL, napi_enumerable, NULL},
       {"removeAnswer", NULL, remove_answer, NULL, NULL, NULL, napi_enumerable, NULL},
       {"announce", NULL, announce, NULL, NULL, NULL, napi_enumerable, NULL},
       {"counts", NULL, counts, NULL, NULL, NULL, napi_enumerable, NULL},

@@ -1,10 +1,12 @@
 // Announces exactly the addresses that it is told to, on every interface that is fit, and nothing else.
 import type { Clock, Random, Timer } from '../clock/clock.ts';
+import type { Link } from '../membership/message.ts';
 import { familyOf, type Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
+import { formatPrefix } from '../net/range.ts';
 import type { NetworkInterface } from '../netlink/rtnetlink.ts';
 import type { Logger } from '../observe/logger.ts';
-import type { OpenAnsweringSocket, Refusal } from '../sockets/answering-socket.ts';
+import type { OpenAnsweringSocket, Refusal, SharedDeadline } from '../sockets/answering-socket.ts';
 import { AddressChecks, type Conflict, type ConflictPolicy } from './address-checks.ts';
 import { AnnouncementSchedule } from './announcement-schedule.ts';
 import type { InterfaceChoice } from './election.ts';
@@ -24,6 +26,19 @@ export interface RightToAnswer {
   holds(address: Ip): boolean;
   /** Until when, in milliseconds of the Clock; without an end: Infinity. What answers looks at it before each frame. */
   until(address: Ip): number;
+  /** Where what answers finds by itself until when; undefined: it has to be told each time. */
+  lease?(address: Ip): Lease | undefined;
+}
+
+export interface Lease {
+  readonly deadline: SharedDeadline;
+  /** Another number each time that the right begins: after it had ended it is a new one. */
+  readonly grant: number;
+}
+
+interface Right {
+  readonly until: number;
+  readonly lease: Lease | undefined;
 }
 
 /** An open interface, and what ends the counting of its frames. */
@@ -64,8 +79,8 @@ export class Announcer {
   #addresses: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   /** The closest interfaces to each address, until the interfaces change. */
   readonly #closest = new Map<Ip, InterfaceChoice>();
-  /** Until when the right to each was told to the sockets. */
-  readonly #rights = new Map<Ip, number>();
+  /** The right to each as it was told to the sockets. */
+  readonly #rights = new Map<Ip, Right>();
   /** Since when each waits to be answered for. */
   readonly #waiting = new Map<Ip, { readonly since: number; readonly use: 'first' | 'again' }>();
   #eligible: ReadonlyMap<string, EligibleInterface> = new Map();
@@ -184,13 +199,13 @@ export class Announcer {
     const now = this.#options.clock.now();
     for (const address of addresses) {
       const before = this.#rights.get(address);
-      const until = this.#right(address);
-      if (before === undefined || until === before) continue;
-      this.#rights.set(address, until);
-      if (until <= now) {
+      const right = this.#right(address);
+      if (before === undefined || isSame(before, right)) continue;
+      this.#rights.set(address, right);
+      if (right.until <= now) {
         this.#checks.end(address);
         this.#options.onAnswered(address, false);
-      } else if (before <= now) this.#begin(address, false);
+      } else if (before.lease || before.until <= now) this.#begin(address, false);
       this.#tell(address);
     }
   }
@@ -200,6 +215,15 @@ export class Announcer {
     const choice = this.#addresses.get(address);
     if (choice === undefined) return [];
     return [...this.#opened.keys()].filter((name) => allows(choice, name)).sort();
+  }
+
+  /** The interfaces that can be announced on. */
+  links(): Link[] {
+    return Array.from(this.#eligible.values(), ({ name, subnets }) => ({
+      name,
+      // Every interface has the link-local one, and nobody asks a load balancer there.
+      subnets: subnets.map(formatPrefix).filter((subnet) => !subnet.startsWith('fe80:')),
+    }));
   }
 
   /** Of the interfaces that are announced on. */
@@ -242,7 +266,7 @@ export class Announcer {
   /** Has the address checked, if it is ours to answer for. */
   #begin(address: Ip, isFirstUse: boolean): void {
     const since = this.#options.clock.now();
-    if ((this.#rights.get(address) ?? 0) <= since) return;
+    if (this.#right(address).until <= since) return;
     this.#waiting.set(address, { since, use: isFirstUse ? 'first' : 'again' });
     this.#checks.begin(address, isFirstUse ? 'first use' : 'takeover');
   }
@@ -276,12 +300,12 @@ export class Announcer {
     this.#each(address, (responder) => responder.answer(address, until, refusal));
   }
 
-  #answer(address: Ip): { until: number; refusal: Refusal } {
-    const until = this.#rights.get(address) ?? 0;
+  #answer(address: Ip): { until: number | SharedDeadline; refusal: Refusal } {
+    const { until = 0, lease } = this.#rights.get(address) ?? {};
     const verdict = this.#checks.mayAnswer(address);
-    if (verdict === 'yes' || until <= this.#options.clock.now())
-      return { until, refusal: 'no right to answer' };
-    return { until: 0, refusal: verdict };
+    if (verdict === 'yes') return { until: lease?.deadline ?? until, refusal: 'no right to answer' };
+    const lasts = lease !== undefined || until > this.#options.clock.now();
+    return { until: 0, refusal: lasts ? verdict : 'no right to answer' };
   }
 
   /** Every open interface that the address is on. */
@@ -292,9 +316,10 @@ export class Announcer {
       if (allows(choice, responder.interface.name)) act(responder);
   }
 
-  #right(address: Ip): number {
+  #right(address: Ip): Right {
     const { right } = this.#options;
-    return right.holds(address) ? right.until(address) : 0;
+    if (!right.holds(address)) return { until: 0, lease: undefined };
+    return { until: right.until(address), lease: right.lease?.(address) };
   }
 
   /** Opens every fit interface that is not open. */
@@ -405,6 +430,11 @@ export class Announcer {
     for (const family of ['IPv4', 'IPv6'] as const)
       this.#options.metrics.owned.set({ family }, count[family]);
   }
+}
+
+/** One with a lease is renewed without us. */
+function isSame(a: Right, b: Right): boolean {
+  return a.lease || b.lease ? a.lease?.grant === b.lease?.grant : a.until === b.until;
 }
 
 function allows(choice: InterfaceChoice, name: string): boolean {

@@ -9,6 +9,7 @@ import {
   type DropReason,
   type OpenAnsweringSocket,
   type Refusal,
+  type SharedDeadline,
 } from '../sockets/answering-socket.ts';
 import type { OpenPacketSocket, PacketProtocol, PacketSocket } from '../sockets/packet-socket.ts';
 import { arpReply, parseArp } from './arp-frame.ts';
@@ -20,7 +21,7 @@ const ADDRESS_WINDOW = 15;
 const NOBODY = ip('0.0.0.0') as Ipv4; // written in IPv4
 
 interface Entry {
-  readonly until: number;
+  readonly until: number | SharedDeadline;
   readonly refusal: Refusal;
   told: number;
 }
@@ -57,7 +58,7 @@ export function answeringInTypeScript(open: OpenPacketSocket, clock: Clock): Ope
     const refusalOf = (address: Ip): DropReason | undefined => {
       const entry = entries.get(address);
       if (!entry) return 'not our address';
-      return clock.now() < entry.until ? undefined : entry.refusal;
+      return lasts(entry.until, clock) ? undefined : entry.refusal;
     };
     const tell = (address: Ip, frame: Uint8Array) => {
       const entry = entries.get(address);
@@ -124,6 +125,11 @@ export function answeringInTypeScript(open: OpenPacketSocket, clock: Clock): Ope
       close,
     };
   };
+}
+
+function lasts(until: number | SharedDeadline, clock: Clock): boolean {
+  if (typeof until === 'number') return clock.now() < until;
+  return process.hrtime.bigint() < Atomics.load(until.cells, until.index);
 }
 
 function hearArp(frame: Uint8Array, mac: Mac): Heard | Malformed {

@@ -1,6 +1,8 @@
 // Who announces an address: a pure function of what is known, so that every agent comes to the same answer.
 import { type Advertisement, selectsPool } from '../api/advertisement.ts';
 import { matches } from '../api/selector.ts';
+import type { Ip } from '../net/address.ts';
+import { contains, type Range } from '../net/range.ts';
 import type { AnnouncedAddress } from './announced-addresses.ts';
 
 export interface CandidateNode {
@@ -8,6 +10,8 @@ export interface CandidateNode {
   readonly labels: Readonly<Record<string, string>>;
   /** Why it may not announce anything; undefined: it may. */
   readonly ineligible: string | undefined;
+  /** The interfaces that it can announce on, with their subnets; undefined: that is not known. */
+  readonly links?: readonly { readonly name: string; readonly subnets: readonly Range[] }[] | undefined;
 }
 
 /** Interfaces by exact name, or every one that is fit. */
@@ -34,6 +38,7 @@ interface Standing {
 
 /** Says nothing of why it came to have it. */
 export const HAD_IT = 'it had the address already';
+const FAR = 'no fit interface of the node is on the subnet of the address, and other nodes have one';
 const NO_ENDPOINT = 'no ready endpoint is on the node (externalTrafficPolicy: Local)';
 
 export function electOwner(
@@ -52,9 +57,13 @@ export function electOwner(
     if (node.ineligible !== undefined) losers.set(node.name, node.ineligible);
     else if (announced.onlyNodes && !announced.onlyNodes.has(node.name)) losers.set(node.name, NO_ENDPOINT);
     else if (typeof verdict === 'string') losers.set(node.name, verdict);
+    else if (!reaches(node, verdict.interfaces)) losers.set(node.name, unreachable(verdict.interfaces));
     else standing.push({ node, ...verdict });
   }
+  const far = farFrom(announced.address, standing);
+  for (const { node } of far) losers.set(node.name, FAR);
   const ranked = standing
+    .filter((each) => !far.has(each))
     .map((each) => ({
       ...each,
       rank: each.node.name === incumbent ? -1 : rank(each.node.name, announced.address),
@@ -74,6 +83,38 @@ export function electOwner(
   if (best === undefined) reason = 'no other node may announce it';
   else if (best < winner.score) reason = `it is preferred, with weight ${winner.score}; the next has ${best}`;
   return { owner: name, interfaces: winner.interfaces, reason, standbys, losers };
+}
+
+/** Whether it has an interface that it may be announced on. */
+function reaches({ links }: CandidateNode, interfaces: InterfaceChoice): boolean {
+  return links?.some(({ name }) => interfaces === 'all' || interfaces.has(name)) ?? true;
+}
+
+function unreachable(interfaces: InterfaceChoice): string {
+  if (interfaces === 'all') return 'no interface of the node is fit to be announced on';
+  const names = [...interfaces].sort().map((name) => `"${name}"`);
+  return `none of the interfaces that the advertisements name (${names.join(', ')}) is up on the node, and fit`;
+}
+
+/**
+ * Those that are on no link with those who ask for the address, where others are: who has its interface chosen, or
+ * whose links are not known, is none of them. An address of no subnet is routed here, and to any node as well.
+ */
+function farFrom(address: Ip, standing: readonly Standing[]): ReadonlySet<Standing> {
+  const known = new Map<string, boolean>();
+  const contain = (subnet: Range) => {
+    const key = `${subnet.family} ${subnet.first} ${subnet.last}`;
+    const answer = known.get(key) ?? contains(subnet, address);
+    known.set(key, answer);
+    return answer;
+  };
+  const isNear = ({ node: { links = [] }, interfaces }: Standing) =>
+    links.some(
+      ({ name, subnets }) => (interfaces === 'all' || interfaces.has(name)) && subnets.some(contain),
+    );
+  const others = standing.filter((each) => !isNear(each));
+  if (others.length === standing.length) return new Set();
+  return new Set(others.filter(({ node, interfaces }) => node.links !== undefined && interfaces === 'all'));
 }
 
 /** What the advertisements that select this node say of it; else why none does. */

@@ -2,7 +2,9 @@
 import type { Advertisement } from '../api/advertisement.ts';
 import type { NodeObject } from '../kube/objects.ts';
 import type { Membership } from '../membership/membership.ts';
+import type { Links } from '../membership/message.ts';
 import type { Ip } from '../net/address.ts';
+import { parsePrefix } from '../net/range.ts';
 import type { AnnouncedAddress } from './announced-addresses.ts';
 import { type CandidateNode, type Election, electOwner, type InterfaceChoice } from './election.ts';
 
@@ -18,6 +20,17 @@ export function candidateNodes(
     name: node.metadata.name,
     labels: node.metadata.labels ?? {},
     ineligible: reasonAgainst(node, membership, avoidCordoned),
+    links: linksOf(membership.linksOf?.(node.metadata.name)),
+  }));
+}
+
+function linksOf(links: Links): CandidateNode['links'] {
+  return links?.map(({ name, subnets }) => ({
+    name,
+    subnets: subnets.flatMap((text) => {
+      const read = parsePrefix(text);
+      return read.kind === 'parsed' ? [read.value] : [];
+    }),
   }));
 }
 
@@ -32,6 +45,8 @@ function reasonAgainst(
 }
 
 export interface Elections {
+  /** Of the addresses that this node has and another one is to: who that is. */
+  readonly given: ReadonlyMap<Ip, string>;
   /** Of the addresses that this node is to announce. */
   readonly own: ReadonlyMap<Ip, Election>;
   /** Of those that no node may announce. */
@@ -46,14 +61,18 @@ export function elections(
   /** What this node has now: it keeps that unless another node is preferred, so that nothing moves back to a node that returns. */
   has: (address: Ip) => boolean = () => false,
 ): Elections {
+  const given = new Map<Ip, string>();
   const own = new Map<Ip, Election>();
   const nobodys = new Map<Ip, Election>();
   for (const each of announced) {
-    const election = electOwner(each, advertisements, nodes, has(each.address) ? nodeName : undefined);
+    const isOurs = has(each.address);
+    const election = electOwner(each, advertisements, nodes, isOurs ? nodeName : undefined);
+    if (isOurs && election.owner !== undefined && election.owner !== nodeName)
+      given.set(each.address, election.owner);
     if (election.owner === nodeName) own.set(each.address, election);
     else if (election.owner === undefined) nobodys.set(each.address, election);
   }
-  return { own, nobodys };
+  return { given, own, nobodys };
 }
 
 export function interfacesOf(own: Elections['own']): Map<Ip, InterfaceChoice> {

@@ -6,6 +6,7 @@ import type {
   AnsweringSocket,
   OpenAnsweringSocket,
   Refusal,
+  SharedDeadline,
 } from '../sockets/answering-socket.ts';
 import { arpProbe, gratuitousArp, parseArp } from './arp-frame.ts';
 import type { EligibleInterface } from './eligible-interfaces.ts';
@@ -46,7 +47,7 @@ export class Responder {
   }
 
   /** Answers for the address while the time is before `until`: AnsweringSocket.set. */
-  answer(address: Ip, until: number, refusal: Refusal): void {
+  answer(address: Ip, until: number | SharedDeadline, refusal: Refusal): void {
     this.#socket.set(address, until, refusal);
   }
 

@@ -22,6 +22,7 @@ import { openAnsweringSocket } from '../sockets/open-answering-socket.ts';
 import { openNetlinkSocket } from '../sockets/open-netlink-socket.ts';
 import { Announcements } from './agent-announcements.ts';
 import { conflictTeller, unseenTeller } from './agent-conflicts.ts';
+import type { Handovers } from './agent-handover.ts';
 import { interfaceTeller } from './agent-interfaces.ts';
 import { Leases, type WithoutQuorum } from './agent-leases.ts';
 import { ServiceNews } from './agent-service-news.ts';
@@ -60,6 +61,7 @@ export async function startAnnouncing(
   services: Followed<ServiceObject>,
   nodes: Followed<NodeObject>,
   options: AnnouncingOptions,
+  handovers: Handovers | undefined,
   onChange: () => void,
 ): Promise<AnnouncingHalf> {
   const { log } = agent;
@@ -82,12 +84,23 @@ export async function startAnnouncing(
   const leases = new Leases(agent, nodes.store, {
     ...options,
     onChange: onInput,
-    onRenewed: () => announcer.renew(),
+    onGained: onTouched,
+    onFormer(former) {
+      if (!handovers) return;
+      // What belongs to their connections is to find its way from the first packet on.
+      for (const address of former.keys()) coming.add(address);
+      void handovers.take(former).then(() => {
+        for (const address of former.keys()) coming.delete(address);
+        onTouched();
+      });
+    },
     async onLook(address) {
       const macs = await announcer.lookUp(address);
       return { near: macs !== undefined, macs: macs ?? [] };
     },
   });
+  /** Ours, or about to be, with connections that the kernel is being told of. */
+  const coming = new Set<Ip>();
   const metrics = arpMetrics(agent.registry);
   const { excludeInterfacesFile: file } = options;
   const tellConflict = conflictTeller(agent, services, options);
@@ -126,7 +139,7 @@ export async function startAnnouncing(
       ? undefined
       : followExcluded(file, options.excludeInterfaces, log, (excluded) => {
           announcer.setExcluded(excluded);
-          leases.setAble(announcer.macs().size > 0);
+          leases.setLinks(announcer.links());
         });
   const tellUnseen = unseenTeller(agent, services, options.nodeName);
   const wire = new WireChecks({
@@ -147,7 +160,7 @@ export async function startAnnouncing(
     clock: systemClock,
     onChange(found) {
       announcer.setInterfaces(found);
-      leases.setAble(announcer.macs().size > 0);
+      leases.setLinks(announcer.links());
       interfacesTold.setInterfaces(found.map(({ name }) => name));
     },
     onError: (error) => log.warn({ error: error.message }, 'lost sight of the interfaces; will try again'),
@@ -176,7 +189,7 @@ export async function startAnnouncing(
   /** Milliseconds that the last election took. */
   let electing = 0;
   let wanted: ReadonlyMap<Ip, AnnouncedAddress> = new Map();
-  let elected: Elections = { own: new Map(), nobodys: new Map() };
+  let elected: Elections = { given: new Map(), own: new Map(), nobodys: new Map() };
   let owned: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let announced: ReadonlyMap<Ip, InterfaceChoice> = new Map();
   let claimed: ReadonlySet<Ip> = new Set();
@@ -200,6 +213,7 @@ export async function startAnnouncing(
       (address) => leases.has(address),
     );
     owned = interfacesOf(elected.own);
+    for (const [address, successor] of elected.given) handovers?.give(address, successor);
     const { own, nobodys } = elected;
     metrics.elections.inc({ outcome: 'this node' }, own.size);
     metrics.elections.inc({ outcome: 'no node' }, nobodys.size);
@@ -220,6 +234,7 @@ export async function startAnnouncing(
       return leases.dead;
     },
     withdraw() {
+      announcer.renew();
       elect();
       const kept = [...announced].filter(([address]) => owned.has(address) && leases.holds(address));
       if (kept.length < announced.size) tell(new Map(kept));
@@ -232,7 +247,7 @@ export async function startAnnouncing(
       touched = false;
       try {
         // Silence first: what is not claimed any more, another node may have at once.
-        tell(new Map(served.filter(([address]) => leases.holds(address))));
+        tell(new Map(served.filter(([address]) => leases.holds(address) && !coming.has(address))));
         claimed = new Set(served.map(([address]) => address));
         leases.want(claimed);
         announcements.tell(announced.keys(), elected, wanted);
@@ -245,7 +260,9 @@ export async function startAnnouncing(
     async close() {
       await leases.handOver(new Set(announced.keys()), (address) => {
         const kept = new Map(announced);
-        if (kept.delete(address)) tell(kept);
+        if (!kept.delete(address)) return;
+        handovers?.give(address, elected.own.get(address)?.standbys[0]);
+        tell(kept);
       });
       unfollow?.();
       news.close();

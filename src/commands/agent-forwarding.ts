@@ -19,8 +19,8 @@ import type { Followed, Process } from './processes.ts';
 export interface ForwardingHalf {
   /** Whether it has done its work once, from whole lists. */
   readonly synced: boolean;
-  /** Endpoints on these nodes get nothing new, from the next `sync` on. */
-  skipNodes(dead: ReadonlySet<string>): void;
+  /** Endpoints on these nodes get nothing new, from the next `sync` on: whether that has something to do. */
+  skipNodes(dead: ReadonlySet<string>): boolean;
   /** Brings the kernel up to date. Rejects where it refuses everything. */
   sync(): Promise<void>;
   /** Begins what may come after everything else, and beside it: flows to endpoints that are gone. */

@@ -1,5 +1,6 @@
 // The right to answer: leases among the agents where the controller has published who votes, and else the API
 // server's word alone, so that an agent works without a controller too.
+import { isDeepStrictEqual } from 'node:util';
 import type { RightToAnswer } from '../arp/announcer.ts';
 import type { Sight } from '../arp/wire-checks.ts';
 import { systemClock } from '../clock/clock.ts';
@@ -11,6 +12,7 @@ import { parseKeys } from '../membership/keys.ts';
 import type { Seen } from '../membership/member-host.ts';
 import { type Membership, NodeReadiness } from '../membership/membership.ts';
 import { MembershipThread } from '../membership/membership-thread.ts';
+import { type Link, type Links, portableLinks } from '../membership/message.ts';
 import { membershipMetrics } from '../membership/metrics.ts';
 import { parseRoster, type Roster } from '../membership/roster.ts';
 import type { Ip } from '../net/address.ts';
@@ -26,9 +28,12 @@ export interface LeasesOptions {
   readonly membershipPort: number;
   /** What to do where a majority of the voters is not heard: fall silent, or announce by the API server's word. */
   readonly withoutQuorum: WithoutQuorum;
-  /** Who lives, or what is held, has changed. */
+  /** Who lives has changed, or something is held no more. */
   readonly onChange: () => void;
-  readonly onRenewed: () => void;
+  /** More is held than before, and nothing is not. */
+  readonly onGained: () => void;
+  /** Which nodes had addresses right before this one, and gave them up: told before those are held. */
+  readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   /** Another agent asks what this node sees of an address on its links. */
   readonly onLook: (address: Ip) => Promise<Seen>;
 }
@@ -56,6 +61,7 @@ export class Leases implements Membership {
   #turnedAt = systemClock.now();
   #leaving = false;
   #able = true;
+  #links: Links;
   #looks = 0;
 
   constructor(agent: Process, nodes: Store<NodeObject>, options: LeasesOptions) {
@@ -68,6 +74,7 @@ export class Leases implements Membership {
         this.#byLease()
           ? (this.#thread?.until(address) ?? Number.NEGATIVE_INFINITY)
           : Number.POSITIVE_INFINITY,
+      lease: (address) => (this.#byLease() ? this.#thread?.lease(address) : undefined),
     };
     const name = { namespace: options.membershipNamespace, name: MEMBERSHIP_NAME };
     const rosters = agent.follow(only(CONFIG_MAPS, name));
@@ -86,29 +93,44 @@ export class Leases implements Membership {
 
   isAlive(node: string): boolean {
     if (!this.#readiness.isAlive(node)) return false;
-    return !this.#byLease() || this.#thread?.states.get(node) === 'alive';
+    return !this.#byLease() || this.#thread?.stateOf(node) === 'alive';
   }
 
   reasonAgainst(node: string): string | undefined {
     if (!this.#readiness.isAlive(node)) return undefined;
-    const state = this.#thread?.states.get(node);
+    const state = this.#thread?.stateOf(node);
     if (state === 'leaving') return 'its agent has stopped, or has no interface to announce on';
     return state === 'dead' ? 'its agent is not heard' : 'its agent does not take part';
   }
 
-  /** Whether this node has an interface to announce on: without one, others are to have what it would. */
-  setAble(able: boolean): void {
+  linksOf(node: string): Links {
+    if (!this.#byLease()) return undefined;
+    // Its own at once, as others will know them in a moment.
+    return node === this.#options.nodeName
+      ? this.#links && portableLinks(this.#links)
+      : this.#thread?.nodes.get(node)?.links;
+  }
+
+  /** The interfaces that this node can announce on: without one, others are to have what it would. */
+  setLinks(links: readonly Link[]): void {
+    const isSame = isDeepStrictEqual(links, this.#links);
+    this.#links = links;
+    if (!isSame) this.#thread?.setLinks(links);
+    this.#setAble(links.length > 0);
+    if (!isSame) this.#options.onChange();
+  }
+
+  #setAble(able: boolean): void {
     if (able === this.#able || this.#leaving) return;
     this.#able = able;
     if (!able) this.#agent.log.warn('no interface is fit to be announced on; other nodes are to take over');
     this.#thread?.leave(!able);
-    this.#options.onChange();
   }
 
   /** Nodes that a majority of the voters has not heard for a while, and that did not say that they would stop. */
   get dead(): ReadonlySet<string> {
     if (!this.#byLease() || !this.#hadQuorum || !this.#thread) return NONE;
-    return new Set([...this.#thread.states].flatMap(([node, state]) => (state === 'dead' ? [node] : [])));
+    return new Set([...this.#thread.nodes.keys()].filter((node) => this.#thread?.stateOf(node) === 'dead'));
   }
 
   /** Whether this node has the address by a lease now. */
@@ -126,7 +148,7 @@ export class Leases implements Membership {
     const thread = this.#thread;
     const others = (this.#roster?.voters ?? [])
       .map(({ id }) => id)
-      .filter((id) => id !== this.#options.nodeName && thread?.states.get(id) === 'alive');
+      .filter((id) => id !== this.#options.nodeName && thread?.stateOf(id) === 'alive');
     const witness = others[this.#looks++ % Math.max(1, others.length)];
     const seen = witness === undefined ? undefined : await thread?.look(witness, address);
     if (!seen) return { kind: 'no witness' };
@@ -149,7 +171,8 @@ export class Leases implements Membership {
     const left = new Set(held);
     this.#leaving = true;
     thread.leave(); // even with nothing to give: a node whose agent stops is not dead
-    if ([...thread.states].some(([node, state]) => node !== nodeName && state === 'alive') && left.size > 0) {
+    const others = [...thread.nodes.values()].filter(({ name }) => name !== nodeName);
+    if (others.some(({ state }) => state === 'alive') && left.size > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onContended = () => {
         for (const address of thread.contended) if (left.delete(address)) release(address);
@@ -204,7 +227,7 @@ export class Leases implements Membership {
       this.#thread.setKeys(keys.value);
       return;
     }
-    const { nodeName, membershipPort, onRenewed, onLook } = this.#options;
+    const { nodeName, membershipPort, onGained, onFormer, onLook } = this.#options;
     let said = false;
     this.#thread = new MembershipThread({
       id: nodeName,
@@ -212,8 +235,9 @@ export class Leases implements Membership {
       holds: true,
       keys: keys.value,
       onChange: () => this.#changed(),
-      onRenewed,
+      onGained,
       onHeard: () => {},
+      onFormer,
       onLook,
       onListening: (port) => log.info({ port }, 'talking to the other agents'),
       onProblem: (error) => {
@@ -223,6 +247,7 @@ export class Leases implements Membership {
       },
     });
     if (this.#roster) this.#thread.setRoster(this.#roster);
+    if (this.#links) this.#thread.setLinks(this.#links);
     if (!this.#able) this.#thread.leave();
   }
 

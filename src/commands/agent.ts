@@ -13,6 +13,7 @@ import { removeKubeProxyRules } from '../proxy/kube-proxy-rules.ts';
 import { removeRules } from '../proxy/removal.ts';
 import { startAnnouncing } from './agent-announcing.ts';
 import { startForwarding } from './agent-forwarding.ts';
+import { startHandovers } from './agent-handover.ts';
 import type { WithoutQuorum } from './agent-leases.ts';
 import { AgentState } from './agent-state.ts';
 import { addConntrackFlags, type ConntrackFlags, conntrackSettings } from './conntrack-options.ts';
@@ -153,6 +154,7 @@ async function runAgent(
 
   const classes = { classes: new Set(options.lbClass), classless: options.classless };
   if (options.proxy) await prepareMachine(agent, options);
+  const handovers = options.proxy && options.announce ? startHandovers(agent, nodes.store) : undefined;
   const [forwarding, announcing] = await Promise.all([
     options.proxy
       ? startForwarding(
@@ -168,7 +170,9 @@ async function runAgent(
           onChange,
         )
       : undefined,
-    options.announce ? startAnnouncing(agent, services, nodes, { ...options, classes }, onChange) : undefined,
+    options.announce
+      ? startAnnouncing(agent, services, nodes, { ...options, classes }, handovers, onChange)
+      : undefined,
   ]).catch((error: Error) => {
     throw new MachineError(`the agent cannot start: ${error.message}`);
   });
@@ -177,9 +181,10 @@ async function runAgent(
     try {
       // Silence first, then rules, then answers: an address is never answered for without its rules.
       announcing?.withdraw();
-      if (announcing) forwarding?.skipNodes(announcing.deadNodes);
       await forwarding?.sync();
       announcing?.announce((address) => forwarding?.serves(address) ?? true);
+      // What a dead node had is claimed first: to pass over its endpoints may take as long as there are Services.
+      if (announcing && forwarding?.skipNodes(announcing.deadNodes)) await forwarding.sync();
       forwarding?.cleanFlows();
       state.succeeded();
       if (!state.ready && (forwarding?.synced ?? true) && (announcing?.synced ?? true)) {
@@ -196,6 +201,7 @@ async function runAgent(
     await changes.next();
   }
   await announcing?.close();
+  await handovers?.close();
   forwarding?.close();
   await agent.stopped();
 }

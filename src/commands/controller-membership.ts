@@ -10,6 +10,7 @@ import { parseRoster, type Roster, type Voter } from '../membership/roster.ts';
 import { type Heard, RosterKeeper, WITNESS } from '../membership/roster-keeper.ts';
 import { addressTowards } from '../membership/udp.ts';
 import { type Ip, parseIp } from '../net/address.ts';
+import type { Mac } from '../net/mac.ts';
 import { MEMBERSHIP_NAME } from './options.ts';
 import type { Process } from './processes.ts';
 
@@ -25,11 +26,31 @@ export interface MembershipPlace {
 const ROUND = 1_000;
 const FIELD_MANAGER = 'fairlead-controller';
 
+/** Has agents look at addresses on their links, once they have agreed who votes: each time another one. */
+export class Lookout {
+  #thread: MembershipThread | undefined;
+  #agents: readonly string[] = [];
+  #looks = 0;
+
+  /** The MACs of the hosts that answer for it there; undefined: no agent is there, or answers. */
+  async look(address: Ip): Promise<readonly Mac[] | undefined> {
+    const agent = this.#agents[this.#looks++ % Math.max(1, this.#agents.length)];
+    const seen = agent === undefined ? undefined : await this.#thread?.look(agent, address);
+    return seen?.near ? seen.macs : undefined;
+  }
+
+  set(thread: MembershipThread, { voters }: Roster): void {
+    this.#thread = thread;
+    this.#agents = voters.map(({ id }) => id).filter((id) => !id.startsWith(WITNESS));
+  }
+}
+
 /** Works until `signal` aborts, as `process` follows; no fault ends it. `api`: for what may be written while this controller leads. */
 export async function keepMembership(
   process: Process,
   api: KubeApi,
   place: MembershipPlace,
+  lookout: Lookout,
   signal: AbortSignal,
 ): Promise<void> {
   const { log } = process;
@@ -55,7 +76,10 @@ export async function keepMembership(
       if (thread && port !== undefined) {
         const object = rosters.store.values().next().value;
         const roster = rosterOf(object?.data?.roster);
-        if (roster) thread.setRoster(roster);
+        if (roster) {
+          thread.setRoster(roster);
+          lookout.set(thread, roster);
+        }
         thread.probe(agents(nodes.store.values(), place.membershipPort));
         const next = keeper.next(systemClock.now(), roster, heard, {
           voter: await witness(nodes.store.values(), port),
@@ -92,7 +116,8 @@ function startThread(
     holds: false,
     keys,
     onChange: () => {},
-    onRenewed: () => {},
+    onGained: () => {},
+    onFormer: () => {},
     onLook: async () => ({ near: false, macs: [] }),
     onHeard(id, epoch) {
       const node = nodes.get(id);

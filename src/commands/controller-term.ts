@@ -16,15 +16,17 @@ import {
   NODES,
   SERVICES,
 } from '../kube/resources.ts';
+import type { Ip } from '../net/address.ts';
 import { L2Provider } from '../providers/l2/l2-provider.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
+import { AddressConflicts } from '../reconciler/address-conflicts.ts';
 import { sweepAnnouncements } from '../reconciler/announcement-sweeper.ts';
 import { auditTrail } from '../reconciler/audit-trail.ts';
 import { Config } from '../reconciler/config.ts';
 import type { ReconcilerMetrics } from '../reconciler/metrics.ts';
 import { Reconciler } from '../reconciler/reconciler.ts';
 import { type CloudOptions, cloudClasses } from './controller-clouds.ts';
-import { keepMembership, type MembershipPlace } from './controller-membership.ts';
+import { keepMembership, Lookout, type MembershipPlace } from './controller-membership.ts';
 import type { Process } from './processes.ts';
 import { openQueue, type QueueOptions } from './queue-option.ts';
 
@@ -44,7 +46,7 @@ export async function runTerm(
     metrics,
     state,
   }: {
-    options: MembershipPlace & QueueOptions;
+    options: MembershipPlace & QueueOptions & { readonly onConflict: 'withhold' | 'reallocate' };
     classes: ServiceClasses;
     cloud: Pick<CloudOptions, 'classless'>;
     metrics: ReconcilerMetrics;
@@ -64,12 +66,29 @@ export async function runTerm(
   const announcements = term.follow(ANNOUNCEMENTS);
   const accounts = term.follow(CLOUD_ACCOUNTS);
 
-  const membership = keepMembership(term, api, options, signal);
-  const provider = new L2Provider(auditTrail(log, metrics));
+  const lookout = new Lookout();
+  const membership = keepMembership(term, api, options, lookout, signal);
+  const audit = auditTrail(log, metrics);
+  const provider = new L2Provider((entry) => {
+    audit(entry);
+    conflicts?.hear(entry);
+  });
   const events = new EventRecorder({ api, clock: systemClock, log, instance: hostname() });
   const shared = { api, provider, events, clock: systemClock, log, metrics };
+  const reallocates = options.onConflict === 'reallocate';
+  const conflicts = reallocates
+    ? new AddressConflicts({
+        ...shared,
+        services: services.store,
+        announcements: announcements.store,
+        look: (address) => lookout.look(address),
+        onChange: () => config.inputChanged(),
+      })
+    : undefined;
+  const outOfUse = () => conflicts?.outOfUse ?? new Set<Ip>();
   const config = new Config({
     ...shared,
+    conflicts: outOfUse,
     pools: pools.store,
     reservations: reservations.store,
     quotas: quotas.store,
@@ -86,6 +105,7 @@ export async function runTerm(
     nodes.synced,
     pools.synced,
     reservations.settled,
+    ...(reallocates ? [announcements.settled] : []),
     quotas.settled,
     accounts.settled,
   ];
@@ -106,9 +126,10 @@ export async function runTerm(
   state.synced = true;
   state.queues.add(queue);
   log.info({ services: services.store.size, pools: pools.store.size }, 'synced');
+  conflicts?.start(signal);
   config.start(signal);
   sweepAnnouncements(
-    { api, services: services.store, announcements: announcements.store, clock: systemClock, log },
+    { ...shared, services: services.store, announcements: announcements.store, outOfUse },
     signal,
   );
   try {

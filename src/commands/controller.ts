@@ -30,6 +30,7 @@ import { runUntilSignal } from './run-until-signal.ts';
 interface ControllerOptions extends CommonOptions, LeaderOptions, MembershipPlace, QueueOptions {
   readonly metricsBindAddress: string;
   readonly cleanup: boolean;
+  readonly onConflict: 'withhold' | 'reallocate';
   readonly classlessProvider: 'l2' | 'aws';
   readonly driftCheck: number;
   readonly orphanGrace: number;
@@ -52,6 +53,14 @@ export function controllerCommand(): Command {
       'UDP, where this controller votes among few agents; 0: any that is free',
       anyUdpPort,
       WITNESS_PORT,
+    )
+    .addOption(
+      new Option(
+        '--on-conflict <what>',
+        'an address that a host outside the cluster has: it stays with its Service, or that gets another one',
+      )
+        .choices(['withhold', 'reallocate'])
+        .default('withhold'),
     )
     .option('--cleanup', 'let go of every Service, leaving the addresses in their statuses, and end', false);
   command

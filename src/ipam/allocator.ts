@@ -72,7 +72,8 @@ export class Allocator {
 
     for (const [key, { request, wants }] of this.#known) {
       const stays = this.#stays(request);
-      if (this.#assign(request, stays, 'pools')) this.#changed.add(key);
+      const isRivalled = this.#holdings.of(key).some((address) => this.#isRivalled(address, request));
+      if (this.#assign(request, stays, isRivalled ? 'conflict' : 'pools')) this.#changed.add(key);
       if (wants && !isMet(request, stays)) this.#wait(request);
     }
     // Even where nothing can be given, the reasons are others now.
@@ -319,8 +320,14 @@ export class Allocator {
     return count;
   }
 
+  /** Whether a host outside the cluster has it, and the Service did not ask for this very address. */
+  #isRivalled(address: Ip, request: ServiceRequest): boolean {
+    return this.#pools.isInConflict(address) && !request.addresses.includes(address);
+  }
+
   /** The pool from which the Service may go on holding this address. */
   #home(address: Ip, request: ServiceRequest): string | undefined {
+    if (this.#isRivalled(address, request)) return undefined;
     const state = this.#pools.of(address);
     if (state) return state.refusesHolder(request) ? undefined : state.pool.name;
     if (this.#pools.isNamed(address)) return undefined;

@@ -3,9 +3,10 @@ import type { Ip } from '../net/address.ts';
 
 /**
  * What set it off: the Service's own step (`asked`), what its status said (`kept`), its end (`gone`), a change of the
- * pools or of what keeps addresses back (`pools`), or room that another made (`room`).
+ * pools or of what keeps addresses back (`pools`), a host outside the cluster that has the address (`conflict`), or
+ * room that another made (`room`).
  */
-export type Cause = 'asked' | 'kept' | 'gone' | 'pools' | 'room';
+export type Cause = 'asked' | 'kept' | 'gone' | 'pools' | 'conflict' | 'room';
 
 export interface JournalEntry {
   /** `changed`: the same addresses, from pools of other names. */

@@ -13,6 +13,8 @@ export interface Surroundings {
   readonly setAside?: ReadonlySet<string>;
   /** Names of nodes by their addresses. */
   readonly nodes?: ReadonlyMap<Ip, string>;
+  /** Addresses that a host outside the cluster has too: who has one without having asked for it moves. */
+  readonly conflicts?: ReadonlySet<Ip>;
   /** No address is in two. */
   readonly reservations?: readonly Reservation[];
   /** In name order. */
@@ -37,6 +39,7 @@ export class PoolSet {
   readonly hasLimits: boolean;
   readonly #byAddress = new RangeIndex<PoolState>();
   readonly #bars = new Map<Ip, Bar>();
+  readonly #conflicts: ReadonlySet<Ip>;
   readonly #reserved = new Map<string, readonly Ip[]>();
 
   /** `before`: the pools until now, whose free addresses are taken over where a pool has the same. */
@@ -53,6 +56,9 @@ export class PoolSet {
       if (!this.of(address)?.pool.allowNodeAddresses)
         this.#bar(address, { why: `because the node "${node}" has it; see spec.allowNodeAddresses` });
     }
+    this.#conflicts = surroundings.conflicts ?? new Set();
+    for (const address of this.#conflicts)
+      this.#bar(address, { why: 'while a host outside the cluster has it; see its Announcement' });
   }
 
   /** The pool that may give out this address. */
@@ -71,6 +77,11 @@ export class PoolSet {
   barred(address: Ip, service: string): string | undefined {
     const bar = this.#bars.get(address);
     return bar && bar.service !== service ? bar.why : undefined;
+  }
+
+  /** Whether a host outside the cluster has it. */
+  isInConflict(address: Ip): boolean {
+    return this.#conflicts.has(address);
   }
 
   /** Every address that is kept back from anybody. */

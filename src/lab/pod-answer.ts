@@ -2,6 +2,8 @@
 
 /** TCP and UDP. */
 export const POD_PORT = 8080;
+/** Of HTTP: what is sent there comes back as it comes, over a connection that lasts as long as its client likes. */
+export const ECHO_PATH = '/echo';
 
 export interface PodAnswer {
   readonly pod: string;

@@ -1,6 +1,6 @@
 // A holder's talk with one voter: what the voter has granted, and until when that binds it.
 import type { Ip } from '../net/address.ts';
-import { type Body, bytesOf, CHANGES_BYTES, type Change, type NodeState } from './message.ts';
+import { type Body, bytesOf, CHANGES_BYTES, type Change, type Links, type NodeReport } from './message.ts';
 import { HELLO_RETRY, LONGEST_RETRY, type Timing, USABLE, VIEW_LASTS } from './timing.ts';
 
 type Welcome = Extract<Body, { kind: 'welcome' }>;
@@ -30,6 +30,8 @@ interface Denial {
 export interface ChannelOptions {
   readonly timing: Timing;
   readonly random64: () => bigint;
+  /** The voter has granted something more, or less. */
+  readonly onGrants: () => void;
 }
 
 export class Channel {
@@ -44,7 +46,7 @@ export class Channel {
   #heardAt = Number.NEGATIVE_INFINITY;
   readonly #granted = new Set<Ip>();
   readonly #denied = new Map<Ip, Denial>();
-  readonly #view = new Map<string, NodeState>();
+  readonly #view = new Map<string, NodeReport>();
   /** Whether what the voter has may differ from what is wanted. */
   #differs = true;
 
@@ -64,8 +66,12 @@ export class Channel {
   }
 
   /** Undefined where the voter says nothing of the node, or has not been heard for a while. */
-  stateOf(now: number, node: string): NodeState | undefined {
+  reportOf(now: number, node: string): NodeReport | undefined {
     return now - this.#heardAt <= VIEW_LASTS ? this.#view.get(node) : undefined;
+  }
+
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
   nodes(): Iterable<string> {
@@ -86,14 +92,19 @@ export class Channel {
     this.#differs = true;
   }
 
-  /** What is to be sent now, if anything: a hello, or a beat that is due or has something new to say. */
-  send(now: number, wanted: ReadonlySet<Ip>, leaving: boolean): Body | undefined {
+  /** What is to be sent now, if anything: a hello, or a beat that is due by `until` or has something new to say. */
+  send(
+    now: number,
+    until: number,
+    wanted: ReadonlySet<Ip>,
+    { leaving, links }: { readonly leaving: boolean; readonly links: Links },
+  ): Body | undefined {
     const session = this.#session;
     if (!session) return this.#hello(now);
     const hadPending = session.pending.length > 0;
     if (!hadPending) session.pending = this.#difference(now, wanted);
     const isNew = !hadPending && session.pending.length > 0;
-    if (now < this.#beatAt && !isNew) return undefined;
+    if (until < this.#beatAt && !isNew) return undefined;
     this.#beatAt = now + this.#options.timing.heartbeat;
     session.sent.set(++session.seq, now);
     session.sent.delete(session.seq - MOST_UNACKED);
@@ -103,6 +114,7 @@ export class Channel {
       seq: session.seq,
       acked: session.acked,
       leaving,
+      links,
       viewVersion: session.viewVersion,
       base: session.version,
       changes: session.pending,
@@ -151,8 +163,13 @@ export class Channel {
       session.pending = [];
     }
     session.viewVersion = ack.viewVersion;
-    for (const { name, state } of ack.view) this.#view.set(name, state);
+    for (const report of ack.view) this.#view.set(report.name, report);
     return true;
+  }
+
+  /** Whether it belongs to a beat that no ack has come for. */
+  isUnderWay(token: bigint, seq: number): boolean {
+    return this.#session?.token === token && this.#session.sent.has(seq);
   }
 
   /** Whether the voter has something new: then it is asked at once. */
@@ -170,6 +187,7 @@ export class Channel {
     if (this.#session?.token !== token) return false;
     this.#session = undefined;
     this.#granted.clear();
+    this.#options.onGrants();
     this.#denied.clear();
     this.#renewedAt = Number.NEGATIVE_INFINITY;
     return true;
@@ -200,6 +218,7 @@ export class Channel {
       if (bytes > CHANGES_BYTES) return false;
       changes.push({ address, wants });
       if (!wants) this.#granted.delete(address);
+      this.#options.onGrants();
       return true;
     };
     for (const address of this.#granted) if (!wanted.has(address) && !add(address, false)) return changes;
@@ -217,6 +236,7 @@ export class Channel {
       if (!wants) continue;
       if (results[i]) {
         this.#granted.add(address);
+        this.#options.onGrants();
         this.#denied.delete(address);
         continue;
       }

@@ -5,11 +5,14 @@
 export const MOST_ADDRESSES = 65_536;
 
 export class Deadlines {
-  readonly #cells: BigInt64Array;
+  readonly cells: BigInt64Array;
+  /** What was written last: most addresses are held until the same time. */
+  #until = 0;
+  #cell = 0n;
 
   /** `memory`: of `share`, the same for writer and readers. */
   constructor(memory: SharedArrayBuffer) {
-    this.#cells = new BigInt64Array(memory);
+    this.cells = new BigInt64Array(memory);
   }
 
   static share(): SharedArrayBuffer {
@@ -18,11 +21,15 @@ export class Deadlines {
 
   /** Milliseconds of `monotonicNow`; -Infinity: never. */
   set(slot: number, until: number): void {
-    Atomics.store(this.#cells, slot, until > 0 ? BigInt(Math.floor(until * 1e6)) : 0n);
+    if (until !== this.#until) {
+      this.#until = until;
+      this.#cell = until > 0 ? BigInt(Math.floor(until * 1e6)) : 0n;
+    }
+    Atomics.store(this.cells, slot, this.#cell);
   }
 
   get(slot: number): number {
-    return Number(Atomics.load(this.#cells, slot)) / 1e6;
+    return Number(Atomics.load(this.cells, slot)) / 1e6;
   }
 }
 

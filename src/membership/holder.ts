@@ -1,11 +1,17 @@
 // A holder: claims addresses with the voters, and knows until when each one is its own. A pure state machine.
 import type { Ip } from '../net/address.ts';
 import { Channel, type ChannelOptions } from './channel.ts';
-import type { Body, NodeState } from './message.ts';
+import { type Body, type Link, type Links, type NodeState, portableLinks } from './message.ts';
 import { MOST_VOTERS, majorityOf, type Roster } from './roster.ts';
 import type { Outgoing } from './voter.ts';
 
 type From<Kind extends Body['kind']> = Extract<Body, { kind: Kind }>;
+
+/** Milliseconds by which a beat may come early, to leave with that to another voter: one waking for all. */
+const TOGETHER = 20;
+
+/** And by which it may, to leave with an ack to the same member: more than half, so that one of two always does. */
+const ACCOMPANY = 60;
 
 /** A claim on its way: others may be after the same address, so that it is not to stand half granted for long. */
 interface Attempt {
@@ -18,31 +24,40 @@ interface Attempt {
   heldUntil: number;
 }
 
-export interface HolderOptions extends ChannelOptions {
+export interface HolderOptions extends Omit<ChannelOptions, 'onGrants'> {
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
 export class Holder {
-  readonly #options: HolderOptions;
+  readonly #options: HolderOptions & ChannelOptions;
+  /** Another one after each change of who has granted what, or of what is claimed. */
+  grants = 0;
   readonly #channels = new Map<string, Channel>();
   readonly #wanted = new Set<Ip>();
   /** `#wanted` without those that are paused. */
   readonly #claimed = new Set<Ip>();
   readonly #contended = new Set<Ip>();
   readonly #attempts = new Map<Ip, Attempt>();
+  /** Who gave up addresses that were granted to us a moment later, until that is asked for. */
+  #former = new Map<Ip, string>();
   #majority = Number.POSITIVE_INFINITY;
   readonly #latest = new Float64Array(MOST_VOTERS);
   #leaving = false;
+  #links: Links = [];
   #reviewAt = Number.NEGATIVE_INFINITY;
+  #isNews = false;
+  /** Whether anything wanted was not ours at the last review. */
+  #isWaiting = false;
 
   constructor(options: HolderOptions) {
-    this.#options = options;
+    this.#options = { ...options, onGrants: () => void this.grants++ };
   }
 
   /** Grants of voters that stay count on; those of others never again. */
   setRoster(roster: Roster): void {
     this.#majority = majorityOf(roster);
+    this.grants++;
     const ids = new Set(roster.voters.map(({ id }) => id));
     for (const id of this.#channels.keys()) if (!ids.has(id)) this.#channels.delete(id);
     for (const id of ids) if (!this.#channels.has(id)) this.#channels.set(id, new Channel(this.#options));
@@ -58,6 +73,7 @@ export class Holder {
       if (this.#wanted.has(address) || this.#leaving) continue;
       this.#wanted.add(address);
       this.#claimed.add(address);
+      this.#isWaiting = true;
       this.#attempts.set(address, {
         since: now,
         failures: 0,
@@ -101,6 +117,18 @@ export class Holder {
     return attempt.heldUntil;
   }
 
+  /** Which voters have granted the address, as bits: while `grants` stays, those of equal bits are ours until the same time. */
+  grantersOf(address: Ip): number {
+    if (!this.#claimed.has(address)) return 0;
+    let bits = 0;
+    let bit = 1;
+    for (const channel of this.#channels.values()) {
+      if (channel.hasGranted(address)) bits |= bit;
+      bit *= 2;
+    }
+    return bits;
+  }
+
   /** While leaving: which of the wanted addresses others ask for. */
   get contended(): ReadonlySet<Ip> {
     return this.#contended;
@@ -115,11 +143,26 @@ export class Holder {
     return [...this.#channels.values()].filter((channel) => channel.isHeard(now)).length >= this.#majority;
   }
 
+  /** On what this node can announce, from now on. */
+  setLinks(links: readonly Link[]): void {
+    this.#links = portableLinks(links);
+    for (const channel of this.#channels.values()) channel.hurry();
+  }
+
+  /** On what a node can announce, as the voter says that was heard last; undefined: nobody knows. */
+  linksOf(now: number, node: string): Links {
+    let last: Channel | undefined;
+    for (const channel of this.#channels.values())
+      if (channel.reportOf(now, node) && channel.heardAt > (last?.heardAt ?? Number.NEGATIVE_INFINITY))
+        last = channel;
+    return last?.reportOf(now, node)?.links;
+  }
+
   /** What a majority of the voters says of a node; undefined: it never took part, or the voters do not agree. */
   stateOf(now: number, node: string): NodeState | undefined {
     const count: Partial<Record<NodeState, number>> = {};
     for (const channel of this.#channels.values()) {
-      const state = channel.stateOf(now, node);
+      const state = channel.reportOf(now, node)?.state;
       if (state) count[state] = (count[state] ?? 0) + 1;
     }
     const { alive = 0, leaving = 0, dead = 0 } = count;
@@ -133,7 +176,21 @@ export class Holder {
     return new Set([...this.#channels.values()].flatMap((channel) => [...channel.nodes()]));
   }
 
-  receive(now: number, from: string, body: From<'welcome' | 'ack' | 'nudge' | 'refuse'>): void {
+  /** Whether a voter has said something new of any node since the last call. */
+  takeNews(): boolean {
+    const isNews = this.#isNews;
+    this.#isNews = false;
+    return isNews;
+  }
+
+  /** Who had addresses right before us, and gave them up; once. */
+  takeFormer(): ReadonlyMap<Ip, string> {
+    const former = this.#former;
+    if (former.size > 0) this.#former = new Map();
+    return former;
+  }
+
+  receive(now: number, from: string, body: From<'welcome' | 'ack' | 'nudge' | 'refuse' | 'former'>): void {
     const channel = this.#channels.get(from);
     if (!channel) return;
     switch (body.kind) {
@@ -141,7 +198,14 @@ export class Holder {
         channel.welcome(now, body);
         return;
       case 'ack':
-        if (channel.ack(now, body)) for (const address of body.contended) this.#contend(address);
+        if (!channel.ack(now, body)) return;
+        if (body.view.length > 0) this.#isNews = true;
+        for (const address of body.contended) this.#contend(address);
+        return;
+      case 'former':
+        if (!channel.isUnderWay(body.token, body.seq)) return;
+        for (const address of body.addresses)
+          if (this.#wanted.has(address)) this.#former.set(address, body.node);
         return;
       case 'nudge':
         channel.nudge(body.token, body.count);
@@ -155,16 +219,24 @@ export class Holder {
   send(now: number): Outgoing[] {
     this.#review(now);
     const out: Outgoing[] = [];
+    let until = now;
+    for (const channel of this.#channels.values()) if (channel.wakeAt() <= now) until = now + TOGETHER;
     for (const [to, channel] of this.#channels) {
-      const body = channel.send(now, this.#claimed, this.#leaving);
+      const body = channel.send(now, until, this.#claimed, this.#said());
       if (body) out.push({ to, body });
     }
     return out;
   }
 
+  /** A beat to that voter, if one is soon due, to go with what is sent to it now: one packet for two. */
+  accompany(now: number, to: string): Outgoing[] {
+    const body = this.#channels.get(to)?.send(now, now + ACCOMPANY, this.#claimed, this.#said());
+    return body?.kind === 'beat' ? [{ to, body }] : [];
+  }
+
   /** When `send` has something to say again; Infinity: never. */
   wakeAt(): number {
-    let at = this.#attempts.size > 0 ? this.#reviewAt : Number.POSITIVE_INFINITY;
+    let at = this.#isWaiting ? this.#reviewAt : Number.POSITIVE_INFINITY;
     for (const channel of this.#channels.values()) at = Math.min(at, channel.wakeAt());
     return at;
   }
@@ -173,12 +245,16 @@ export class Holder {
   #review(now: number): void {
     if (now < this.#reviewAt) return;
     const { patience, random } = { ...this.#options, ...this.#options.timing };
-    this.#reviewAt = now + patience / 4;
+    this.#reviewAt = now + patience / (this.#isWaiting ? 4 : 2);
+    this.#isWaiting = false;
     for (const [address, attempt] of this.#attempts) {
       if (this.until(address) > now) {
         attempt.since = now;
         attempt.failures = 0;
-      } else if (!this.#claimed.has(address)) {
+        continue;
+      }
+      this.#isWaiting = true;
+      if (!this.#claimed.has(address)) {
         if (now < attempt.pausedUntil) continue;
         this.#claimed.add(address);
         attempt.since = now;
@@ -189,6 +265,10 @@ export class Holder {
         this.#touch();
       }
     }
+  }
+
+  #said(): { leaving: boolean; links: Links } {
+    return { leaving: this.#leaving, links: this.#links };
   }
 
   #isHalfGranted(address: Ip): boolean {
@@ -208,6 +288,7 @@ export class Holder {
   }
 
   #touch(): void {
+    this.grants++;
     for (const channel of this.#channels.values()) channel.touch();
   }
 }

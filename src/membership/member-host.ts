@@ -1,10 +1,11 @@
 // Runs a member on a socket and a clock: carries what its state machine says, and tells until when addresses are held.
 import { randomBytes } from 'node:crypto';
+import { createHistogram } from 'node:perf_hooks';
 import type { Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
 import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
 import { Member } from './member.ts';
-import { type Body, MOST_MACS, type NodeState } from './message.ts';
+import { type Body, type Link, type Links, type Message, MOST_MACS, type NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import { type Keys, open, REFUSALS, type Refusal, seal } from './seal.ts';
 import { TIMING } from './timing.ts';
@@ -13,6 +14,8 @@ import type { Outgoing } from './voter.ts';
 
 /** Milliseconds between two looks at what merely lasts longer than before. */
 const PUBLISH_EVERY = 80;
+/** And between two at what time alone changes of who lives. */
+const REVIEW_EVERY = 240;
 
 export interface MessageCounts {
   sent: number;
@@ -27,6 +30,21 @@ export interface Seen {
   readonly macs: readonly Mac[];
 }
 
+/** What voters say of a node. */
+export interface NodeView {
+  readonly name: string;
+  readonly state: NodeState;
+  readonly links: Links;
+}
+
+export interface Held {
+  readonly address: Ip;
+  /** Its place among the deadlines. */
+  readonly slot: number;
+  /** Another number each time that it becomes ours. */
+  readonly grant: number;
+}
+
 /** Questions of others, and of ours, that are remembered: the oldest is forgotten. */
 const MOST_LOOKS = 64;
 
@@ -37,12 +55,12 @@ export interface MemberHostOptions {
   readonly holds: boolean;
   readonly keys: Keys;
   readonly deadlines: Deadlines;
-  /** Which addresses are held, each with its place among the deadlines; with the number of the wish that this follows. */
-  readonly onHeld: (version: number, held: [Ip, number][]) => void;
-  /** Deadlines of held addresses have moved on. */
-  readonly onRenewed: () => void;
+  /** Which addresses are held; with the number of the wish that this follows. Their deadlines move on without a word. */
+  readonly onHeld: (version: number, held: Held[]) => void;
   readonly onContended: (addresses: Ip[]) => void;
-  readonly onStates: (states: [string, NodeState][], hasQuorum: boolean) => void;
+  /** Who had addresses right before us, and gave them up: told before they are held. */
+  readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
+  readonly onStates: (states: NodeView[], hasQuorum: boolean) => void;
   /** The epoch of the roster that is followed now. */
   readonly onAdopted: (epoch: number) => void;
   /** A member answered a probe; `epoch` is of its roster. */
@@ -65,10 +83,16 @@ export class MemberHost {
   #usedSlots = 0;
   #keys: Keys;
   #version = 0;
-  readonly #held = new Set<Ip>();
+  /** With the number of the grant. */
+  readonly #held = new Map<Ip, number>();
+  #grants = 0;
   /** Wanted, and not held. */
   readonly #waiting = new Set<Ip>();
+  #groups: readonly { readonly address: Ip; readonly slots: readonly number[] }[] = [];
+  /** `grants` of the member when that was so; undefined: what is held is other by now. */
+  #groupedAt: number | undefined;
   #publishedAt = 0;
+  #reviewedAt = 0;
   #states = '';
   #contended = '';
   #probe = 0n;
@@ -76,6 +100,8 @@ export class MemberHost {
   readonly #lookers = new Map<bigint, { readonly id: string; readonly peer: Peer }>();
   readonly #looks = new Map<bigint, { readonly id: number; readonly to: string }>();
   #timer: NodeJS.Timeout | undefined;
+  /** How late timers were, in microseconds. */
+  readonly #delay = createHistogram();
 
   /** Rejects with the system's error where the port cannot be had. */
   static async start(options: MemberHostOptions): Promise<MemberHost> {
@@ -133,10 +159,15 @@ export class MemberHost {
     this.#step((now) => this.#member.leave(now, leaving));
   }
 
+  setLinks(links: readonly Link[]): void {
+    this.#step((now) => this.#member.setLinks(now, links));
+  }
+
   /** Asks everybody there whether a member of this key listens; `onHeard` tells of answers. */
   probe(peers: readonly (Peer & { readonly id: string })[]): void {
     this.#probe = random64();
-    for (const { id, ...peer } of peers) this.#say(id, { kind: 'hello', nonce: this.#probe }, peer);
+    for (const { id, ...peer } of peers)
+      this.#say(id, [{ body: { kind: 'hello', nonce: this.#probe } }], peer);
   }
 
   /** Has another member resolve the address on its links. */
@@ -145,14 +176,22 @@ export class MemberHost {
     if (!peer) return;
     const nonce = random64();
     remember(this.#looks, nonce, { id, to });
-    this.#say(to, { kind: 'look', nonce, address }, peer);
+    this.#say(to, [{ body: { kind: 'look', nonce, address } }], peer);
   }
 
   answerLook(nonce: bigint, { near, macs }: Seen): void {
     const looker = this.#lookers.get(nonce);
     this.#lookers.delete(nonce);
-    if (looker)
-      this.#say(looker.id, { kind: 'seen', nonce, near, macs: macs.slice(0, MOST_MACS) }, looker.peer);
+    const body = { kind: 'seen', nonce, near, macs: macs.slice(0, MOST_MACS) } as const;
+    if (looker) this.#say(looker.id, [{ body }], looker.peer);
+  }
+
+  /** How late timers of this thread were since the last call, in milliseconds. */
+  takeDelay(): { p50: number; p99: number; most: number } {
+    const [p50, p99, most] = [this.#delay.percentile(50), this.#delay.percentile(99), this.#delay.max];
+    const isEmpty = this.#delay.count === 0;
+    this.#delay.reset();
+    return isEmpty ? { p50: 0, p99: 0, most: 0 } : { p50: p50 / 1e3, p99: p99 / 1e3, most: most / 1e3 };
   }
 
   close(): void {
@@ -167,7 +206,10 @@ export class MemberHost {
       this.counts.refused[opened.reason]++;
       return;
     }
-    const { message } = opened;
+    for (const message of opened.messages) this.#take(message, peer);
+  }
+
+  #take(message: Message, peer: Peer): void {
     const { from, body } = message;
     if (body.kind === 'welcome' && body.nonce === this.#probe) {
       this.#options.onHeard(from, message.epoch);
@@ -203,54 +245,95 @@ export class MemberHost {
     const { epoch } = this.#member;
     const out = run(monotonicNow());
     if (this.#member.epoch !== epoch) this.#options.onAdopted(this.#member.epoch);
+    const former = this.#member.takeFormer();
+    if (former.size > 0) this.#options.onFormer(former);
     // Before anything leaves: nobody is to hear that an address is free while we would still answer for it.
     this.#publish(monotonicNow());
-    for (const { to, body } of out) {
+    for (const [to, bodies] of Map.groupBy(out, (each) => each.to)) {
       const peer = asked?.id === to ? asked.peer : this.#peerOf(to);
-      if (peer) this.#say(to, body, peer);
+      if (peer) this.#say(to, bodies, peer);
     }
     clearTimeout(this.#timer);
-    const publishAt = this.#options.holds ? this.#publishedAt + PUBLISH_EVERY : Number.POSITIVE_INFINITY;
-    const at = Math.min(this.#member.wakeAt(), publishAt);
+    const at = this.#member.wakeAt();
     if (at === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(
-      () => this.#step((now) => this.#member.wake(now)),
-      Math.max(1, at - monotonicNow()),
-    );
+    const now = monotonicNow();
+    const due = Math.max(at, now + 1);
+    this.#timer = setTimeout(() => {
+      this.#delay.record(Math.max(1, Math.round((monotonicNow() - due) * 1e3)));
+      this.#step((now) => this.#member.wake(now));
+    }, due - now);
   }
 
   #peerOf(id: string): Peer | undefined {
     return this.#member.roster?.voters.find((voter) => voter.id === id) ?? this.#peers.get(id);
   }
 
-  #say(to: string, body: Body, peer: Peer): void {
-    this.counts.sent++;
-    this.#udp.send(seal({ from: this.#options.id, to, epoch: this.#member.epoch, body }, this.#keys), peer);
+  #say(to: string, out: readonly { readonly body: Body }[], peer: Peer): void {
+    const header = { from: this.#options.id, to, epoch: this.#member.epoch };
+    const messages = out.map(({ body }) => ({ ...header, body }));
+    for (const packet of seal(messages, this.#keys)) {
+      this.counts.sent++;
+      this.#udp.send(packet, peer);
+    }
   }
 
-  /** Tells what was gained at once; what lasts longer, was lost, or changed its state, now and then. */
+  /** Tells at once what was gained, and what voters say of nodes; what lasts longer, or was lost, now and then. */
   #publish(now: number): void {
     if (!this.#options.holds) return;
     let changed = false;
     for (const address of this.#waiting) {
       if (this.#member.until(address) <= now) continue;
       this.#waiting.delete(address);
-      this.#held.add(address);
+      this.#held.set(address, ++this.#grants);
+      this.#groupedAt = undefined;
       this.#write(address);
       changed = true;
     }
-    if (now - this.#publishedAt >= PUBLISH_EVERY) {
-      this.#publishedAt = now;
-      for (const address of this.#held) {
-        if (this.#write(address) > now) continue;
-        this.#held.delete(address);
-        this.#waiting.add(address);
-        changed = true;
-      }
-      if (this.#held.size > 0) this.#options.onRenewed();
+    this.#tellContended();
+    if (this.#member.takeNews() || now - this.#reviewedAt >= REVIEW_EVERY) {
+      this.#reviewedAt = now;
       this.#tellStates(now);
     }
+    if (now - this.#publishedAt >= PUBLISH_EVERY) {
+      this.#publishedAt = now;
+      changed = this.#renew(now) || changed;
+    }
     if (changed) this.#tellHeld();
+  }
+
+  /** Writes how long what is held lasts by now; whether something is held no more. */
+  #renew(now: number): boolean {
+    const { deadlines } = this.#options;
+    if (this.#groupedAt !== this.#member.grants) this.#group();
+    let lost = false;
+    for (const { address, slots } of this.#groups) {
+      const until = this.#member.until(address);
+      for (const slot of slots) deadlines.set(slot, until);
+      if (until <= now) lost = true;
+    }
+    if (!lost) return false;
+    this.#groupedAt = undefined;
+    let changed = false;
+    for (const address of [...this.#held.keys()]) {
+      if (this.#write(address) > now) continue;
+      this.#held.delete(address);
+      this.#waiting.add(address);
+      changed = true;
+    }
+    return changed;
+  }
+
+  /** What the same voters have granted is held until the same time: one is looked at for all. */
+  #group(): void {
+    const groups = Map.groupBy(this.#held.keys(), (address) => this.#member.grantersOf(address));
+    this.#groups = [...groups].flatMap(([granters, addresses]) => {
+      const alone = granters === 0 ? addresses.map((address) => [address]) : [addresses];
+      return alone.map((each) => ({
+        address: each[0] as Ip, // groups are not empty
+        slots: each.map((address) => this.#slots.get(address) ?? 0),
+      }));
+    });
+    this.#groupedAt = this.#member.grants;
   }
 
   #write(address: Ip): number {
@@ -260,19 +343,29 @@ export class MemberHost {
   }
 
   #tellHeld(): void {
-    const held = [...this.#held].map((address): [Ip, number] => [address, this.#slots.get(address) ?? 0]);
+    const held = Array.from(this.#held, ([address, grant]) => ({
+      address,
+      slot: this.#slots.get(address) ?? 0,
+      grant,
+    }));
     this.#options.onHeld(this.#version, held);
   }
 
   #tellStates(now: number): void {
-    const states = [...this.#member.states(now)].sort(([a], [b]) => (a < b ? -1 : 1));
+    const states = Array.from(this.#member.states(now), ([name, state]): NodeView => {
+      return { name, state, links: this.#member.linksOf(now, name) };
+    }).sort((a, b) => (a.name < b.name ? -1 : 1));
     const hasQuorum = this.#member.hasQuorum(now);
-    const text = `${hasQuorum} ${states.join(' ')}`;
+    const text = JSON.stringify([hasQuorum, states]);
     if (text !== this.#states) this.#options.onStates(states, hasQuorum);
     this.#states = text;
+  }
+
+  #tellContended(): void {
     const contended = [...this.#member.contended];
-    if (contended.length > 0 && contended.join() !== this.#contended) this.#options.onContended(contended);
-    this.#contended = contended.join();
+    const text = contended.join();
+    if (contended.length > 0 && text !== this.#contended) this.#options.onContended(contended);
+    this.#contended = text;
   }
 
   #allot(address: Ip): boolean {
@@ -291,6 +384,7 @@ export class MemberHost {
     this.#slots.delete(address);
     this.#freeSlots.push(slot);
     this.#held.delete(address);
+    this.#groupedAt = undefined;
     this.#waiting.delete(address);
   }
 }

@@ -1,5 +1,4 @@
 // The membership thread: nothing else runs in it, so that heartbeats wait for nothing.
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Deadlines } from './deadlines.ts';
@@ -8,13 +7,9 @@ import type { Order, Report, ThreadOptions } from './thread-messages.ts';
 
 /** Milliseconds before a port that another process has is tried again. */
 const RETRY = 1_000;
-/** Milliseconds between two looks at how late timers are. */
-const DELAY_RESOLUTION = 20;
 
 const options = workerData as ThreadOptions; // as MembershipThread starts us
 const report = (what: Report) => parentPort?.postMessage(what);
-const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
-delay.enable();
 
 // Orders that come before the port is ours wait in the port of the parent.
 const host = await start();
@@ -28,8 +23,8 @@ async function start(): Promise<MemberHost> {
         ...options,
         deadlines: new Deadlines(options.memory),
         onHeld: (version, held) => report({ kind: 'held', version, held }),
-        onRenewed: () => report({ kind: 'renewed' }),
         onContended: (addresses) => report({ kind: 'contended', addresses }),
+        onFormer: (former) => report({ kind: 'former', former }),
         onStates: (states, hasQuorum) => report({ kind: 'states', states, hasQuorum }),
         onAdopted: (epoch) => report({ kind: 'adopted', epoch }),
         onHeard: (id, epoch) => report({ kind: 'heard', id, epoch }),
@@ -57,6 +52,9 @@ function carryOut(order: Order): void {
     case 'leave':
       host.leave(order.leaving);
       return;
+    case 'links':
+      host.setLinks(order.links);
+      return;
     case 'probe':
       host.probe(order.peers);
       return;
@@ -67,15 +65,7 @@ function carryOut(order: Order): void {
       host.answerLook(order.nonce, order.seen);
       return;
     case 'figures': {
-      const lateness = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - DELAY_RESOLUTION);
-      const { counts } = host;
-      const [p50, p99] = [delay.percentile(50), delay.percentile(99)];
-      const figures = {
-        counts,
-        delay: { p50: lateness(p50), p99: lateness(p99), most: lateness(delay.max) },
-      };
-      delay.reset();
-      report({ kind: 'figures', id: order.id, figures });
+      report({ kind: 'figures', id: order.id, figures: { counts: host.counts, delay: host.takeDelay() } });
       return;
     }
   }

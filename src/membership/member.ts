@@ -2,7 +2,7 @@
 // call is given the time on one clock that never runs backwards, and returns what is to be sent.
 import type { Ip } from '../net/address.ts';
 import { Holder } from './holder.ts';
-import { isPortable, type Message, type NodeState } from './message.ts';
+import { isPortable, type Link, type Links, type Message, type NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Timing } from './timing.ts';
 import { type Outgoing, Voter } from './voter.ts';
@@ -63,14 +63,44 @@ export class Member {
     return this.#send(now);
   }
 
+  /** On what this node can announce. */
+  setLinks(now: number, links: readonly Link[]): Outgoing[] {
+    this.#holder.setLinks(links);
+    return this.#send(now);
+  }
+
+  /** On what a node can announce; undefined: nobody knows. */
+  linksOf(now: number, node: string): Links {
+    return this.#holder.linksOf(now, node);
+  }
+
   /** Until when this node may answer for the address, on the clock that the calls are given. */
   until(address: Ip): number {
     return this.#holder.until(address);
   }
 
+  /** Another one after each change of what decides on `until`, but for time; see Holder.grantersOf. */
+  get grants(): number {
+    return this.#holder.grants;
+  }
+
+  grantersOf(address: Ip): number {
+    return this.#holder.grantersOf(address);
+  }
+
   /** While leaving: which of the wanted addresses others ask for. */
   get contended(): ReadonlySet<Ip> {
     return this.#holder.contended;
+  }
+
+  /** Who had addresses right before us, and gave them up; once. */
+  takeFormer(): ReadonlyMap<Ip, string> {
+    return this.#holder.takeFormer();
+  }
+
+  /** Whether `states` may say something new since the last call, but for what time alone does. */
+  takeNews(): boolean {
+    return this.#holder.takeNews();
   }
 
   hasQuorum(now: number): boolean {
@@ -124,7 +154,7 @@ export class Member {
         // with those of the next.
         if (epoch < this.epoch) return this.#tellRoster(from);
         if (epoch > this.epoch || !this.#votes()) return [{ to: from, body: { kind: 'behind' } }];
-        return this.#voter.beat(now, from, body);
+        return [...this.#voter.beat(now, from, body), ...this.#holder.accompany(now, from)];
       case 'behind':
         return epoch < this.epoch ? this.#tellRoster(from) : [];
       case 'roster':

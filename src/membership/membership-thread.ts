@@ -1,9 +1,10 @@
 // The main thread's end of the membership thread.
 import { Worker } from 'node:worker_threads';
 import type { Ip } from '../net/address.ts';
+import type { SharedDeadline } from '../sockets/answering-socket.ts';
 import { Deadlines, monotonicNow } from './deadlines.ts';
-import type { Seen } from './member-host.ts';
-import type { NodeState } from './message.ts';
+import type { Held, NodeView, Seen } from './member-host.ts';
+import type { Link, NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
 import type { Figures, Order, Report } from './thread-messages.ts';
@@ -17,10 +18,12 @@ export interface MembershipThreadOptions {
   /** Whether it takes part as a node; a witness only votes. */
   readonly holds: boolean;
   readonly keys: Keys;
-  /** Which addresses are held, who lives, or what others ask for has changed. */
+  /** Who lives, or what others ask for, has changed, or something is held no more. */
   readonly onChange: () => void;
-  /** Rights last longer than before. */
-  readonly onRenewed: () => void;
+  /** More is held than before, and nothing is not. */
+  readonly onGained: () => void;
+  /** Which nodes had addresses right before us, and gave them up: told before those are held. */
+  readonly onFormer: (former: ReadonlyMap<Ip, string>) => void;
   /** A member answered a probe; `epoch` is of its roster. */
   readonly onHeard: (id: string, epoch: number) => void;
   /** Another member asks what this node sees of an address on its links. */
@@ -42,8 +45,8 @@ export class MembershipThread {
   readonly #ahead: number;
   #wanted = new Set<Ip>();
   #version = 0;
-  #slots = new Map<Ip, number>();
-  #states: ReadonlyMap<string, NodeState> = new Map();
+  #held = new Map<Ip, Held>();
+  #nodes: ReadonlyMap<string, NodeView> = new Map();
   #epoch = 0;
   #hasQuorum = false;
   #contended: ReadonlySet<Ip> = new Set();
@@ -70,8 +73,12 @@ export class MembershipThread {
   }
 
   /** What a majority of the voters says of each node that takes part. */
-  get states(): ReadonlyMap<string, NodeState> {
-    return this.#states;
+  get nodes(): ReadonlyMap<string, NodeView> {
+    return this.#nodes;
+  }
+
+  stateOf(node: string): NodeState | undefined {
+    return this.#nodes.get(node)?.state;
   }
 
   /** Of the roster that is followed; 0: none. */
@@ -90,8 +97,14 @@ export class MembershipThread {
 
   /** Until when the address is ours, in milliseconds of performance.now(); in the past where it is not. */
   until(address: Ip): number {
-    const slot = this.#slots.get(address);
-    return slot === undefined ? Number.NEGATIVE_INFINITY : this.#deadlines.get(slot) - this.#ahead;
+    const held = this.#held.get(address);
+    return held === undefined ? Number.NEGATIVE_INFINITY : this.#deadlines.get(held.slot) - this.#ahead;
+  }
+
+  /** Where that is found, for threads that look by themselves, and the number of the grant. */
+  lease(address: Ip): { readonly deadline: SharedDeadline; readonly grant: number } | undefined {
+    const held = this.#held.get(address);
+    return held && { deadline: { cells: this.#deadlines.cells, index: held.slot }, grant: held.grant };
   }
 
   holds(address: Ip): boolean {
@@ -110,13 +123,18 @@ export class MembershipThread {
   want(addresses: ReadonlySet<Ip>): void {
     if (addresses.size === this.#wanted.size && this.#wanted.isSubsetOf(addresses)) return;
     this.#wanted = new Set(addresses);
-    for (const address of this.#slots.keys()) if (!addresses.has(address)) this.#slots.delete(address);
+    for (const address of this.#held.keys()) if (!addresses.has(address)) this.#held.delete(address);
     this.#order({ kind: 'want', version: ++this.#version, addresses: [...addresses] });
   }
 
   /** Says that this node is about to stop, or cannot announce anything; or that it can again. */
   leave(leaving = true): void {
     this.#order({ kind: 'leave', leaving });
+  }
+
+  /** On what this node can announce, from now on. */
+  setLinks(links: readonly Link[]): void {
+    this.#order({ kind: 'links', links });
   }
 
   probe(peers: readonly (Peer & { readonly id: string })[]): void {
@@ -148,12 +166,19 @@ export class MembershipThread {
     await this.#worker.terminate();
   }
 
+  /** Whether all that was held still is. */
+  #takeHeld(held: Map<Ip, Held>): boolean {
+    const before = this.#held;
+    this.#held = held;
+    return [...before.keys()].every((address) => held.has(address));
+  }
+
   #order(order: Order): void {
     this.#worker.postMessage(order);
   }
 
   #take(report: Report): void {
-    const { onChange, onRenewed, onHeard, onListening, onProblem } = this.#options;
+    const { onChange, onGained, onHeard, onListening, onProblem } = this.#options;
     switch (report.kind) {
       case 'listening':
         onListening(report.port);
@@ -164,18 +189,18 @@ export class MembershipThread {
       case 'held':
         // Of an earlier wish: places may have been given to others since.
         if (report.version !== this.#version) return;
-        this.#slots = new Map(report.held);
-        onChange();
-        return;
-      case 'renewed':
-        onRenewed();
+        if (this.#takeHeld(new Map(report.held.map((held) => [held.address, held])))) onGained();
+        else onChange();
         return;
       case 'contended':
         this.#contended = new Set(report.addresses);
         onChange();
         return;
+      case 'former':
+        this.#options.onFormer(report.former);
+        return;
       case 'states':
-        this.#states = new Map(report.states);
+        this.#nodes = new Map(report.states.map((each) => [each.name, each]));
         this.#hasQuorum = report.hasQuorum;
         onChange();
         return;

@@ -1,6 +1,10 @@
 // Which nodes live. Today the API server's word; a faster detector takes its place behind the same face.
 
+import type { Links } from './message.ts';
+
 export interface Membership {
+  /** On what a node can announce; undefined: that is not known. */
+  linksOf?(node: string): Links;
   isAlive(node: string): boolean;
   /** Why not, where more is known than that. */
   reasonAgainst?(node: string): string | undefined;

@@ -1,6 +1,7 @@
 // What members say to each other, as bytes: bounded, versioned, without trust in what arrives.
 import { fromBytes, type Ip, toBytes } from '../net/address.ts';
 import { type Mac, macAt, macBytes } from '../net/mac.ts';
+import { parsePrefix } from '../net/range.ts';
 import { LONGEST_NAME, MOST_VOTERS, type Roster } from './roster.ts';
 
 /** Claims an address, or gives it back. */
@@ -16,9 +17,19 @@ export interface Change {
 export const NODE_STATES = ['alive', 'leaving', 'dead'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
+/** An interface that a node can announce on, and the subnets that it has addresses in, such as `192.0.2.0/24`. */
+export interface Link {
+  readonly name: string;
+  readonly subnets: readonly string[];
+}
+
+/** Undefined: more than a message carries. */
+export type Links = readonly Link[] | undefined;
+
 export interface NodeReport {
   readonly name: string;
   readonly state: NodeState;
+  readonly links: Links;
 }
 
 /** Tokens and nonces are random 64-bit numbers. */
@@ -35,6 +46,7 @@ export type Body =
       /** The highest `seq` of which an ack came back: whether the way back works. */
       readonly acked: number;
       readonly leaving: boolean;
+      readonly links: Links;
       readonly viewVersion: number;
       readonly base: number;
       readonly changes: readonly Change[];
@@ -52,6 +64,14 @@ export type Body =
       readonly view: readonly NodeReport[];
       /** To a holder that is leaving: which of its addresses others ask for. */
       readonly contended: readonly Ip[];
+    }
+  /** Goes before the ack of beat `seq`, which grants what this node had and gave back a moment ago. */
+  | {
+      readonly kind: 'former';
+      readonly token: bigint;
+      readonly seq: number;
+      readonly node: string;
+      readonly addresses: readonly Ip[];
     }
   /** Something changed that the holder may wait for: it is to beat now. */
   | { readonly kind: 'nudge'; readonly token: bigint; readonly count: number }
@@ -84,17 +104,39 @@ const KINDS = [
   'roster',
   'look',
   'seen',
+  'former',
 ] as const;
 
 /** Of a whole message, so that with its seal it fits into one frame of 1,280 bytes, the least that IPv6 asks for. */
 export const LONGEST_MESSAGE = 1_200;
 /** What one beat or ack carries at most, in bytes; the rest follows with the next. */
-export const CHANGES_BYTES = 540;
-export const VIEW_BYTES = 300;
+export const CHANGES_BYTES = 440;
+/** Room for a node with the longest name and all its links. */
+export const VIEW_BYTES = 420;
+/** Of a node's links: five interfaces with a subnet of each family. */
+const LINKS_BYTES = 161;
+const MANY_LINKS = 0xff;
 export const CONTENDED_BYTES = 200;
+/** Of addresses that one message names a former holder of. */
+export const FORMER_BYTES = 300;
 /** What one answer names at most: more hosts than that with one address are no more wrong. */
 export const MOST_MACS = 16;
 /** Results fit in whatever claims fit: a bit for each, of at least 5 bytes. */
+
+/** As they go over the wire; undefined where that is too much. */
+export function portableLinks(links: readonly Link[]): Links {
+  return bytesOfLinks(links) <= LINKS_BYTES ? links : undefined;
+}
+
+export function bytesOfReport({ name, links }: NodeReport): number {
+  return 3 + Buffer.byteLength(name) + bytesOfLinks(links);
+}
+
+function bytesOfLinks(links: Links = []): number {
+  const bytes = ({ name, subnets }: Link) =>
+    4 + Buffer.byteLength(name) + subnets.reduce((sum, each) => sum + (each.includes(':') ? 18 : 6), 0);
+  return links.reduce((sum, link) => sum + bytes(link), 1);
+}
 
 export function bytesOf(address: Ip): number {
   return address.includes(':') ? 17 : 5;
@@ -126,6 +168,7 @@ export function encodeMessage({ from, to, epoch, body }: Message): Uint8Array {
       writer.u32(body.seq);
       writer.u32(body.acked);
       writer.u8(body.leaving ? 1 : 0);
+      writer.links(body.links);
       writer.u32(body.viewVersion);
       writer.u32(body.base);
       writer.list(body.changes, ({ address, wants }) => writer.address(address, wants));
@@ -137,9 +180,10 @@ export function encodeMessage({ from, to, epoch, body }: Message): Uint8Array {
       writer.bits(body.results);
       writer.u16(body.retryAfter);
       writer.u32(body.viewVersion);
-      writer.list(body.view, ({ name, state }) => {
+      writer.list(body.view, ({ name, state, links }) => {
         writer.text(name);
         writer.u8(NODE_STATES.indexOf(state));
+        writer.links(links);
       });
       writer.list(body.contended, (address) => writer.address(address, true));
       break;
@@ -168,6 +212,12 @@ export function encodeMessage({ from, to, epoch, body }: Message): Uint8Array {
       writer.u64(body.nonce);
       writer.u8(body.near ? 1 : 0);
       writer.list(body.macs, (mac) => writer.mac(mac));
+      break;
+    case 'former':
+      writer.u64(body.token);
+      writer.u32(body.seq);
+      writer.text(body.node);
+      writer.list(body.addresses, (address) => writer.address(address, true));
   }
   return writer.bytes();
 }
@@ -200,6 +250,7 @@ function readBody(kind: Body['kind'], reader: Reader): Body {
         seq: reader.u32(),
         acked: reader.u32(),
         leaving: reader.flag(),
+        links: reader.links(),
         viewVersion: reader.u32(),
         base: reader.u32(),
         changes: reader.list(() => reader.address()),
@@ -213,7 +264,11 @@ function readBody(kind: Body['kind'], reader: Reader): Body {
         results: reader.bits(),
         retryAfter: reader.u16(),
         viewVersion: reader.u32(),
-        view: reader.list(() => ({ name: reader.text(), state: reader.oneOf(NODE_STATES) })),
+        view: reader.list(() => ({
+          name: reader.text(),
+          state: reader.oneOf(NODE_STATES),
+          links: reader.links(),
+        })),
         contended: reader.list(() => reader.address().address),
       };
     case 'nudge':
@@ -234,6 +289,14 @@ function readBody(kind: Body['kind'], reader: Reader): Body {
       if (answer.macs.length > MOST_MACS) throw new RangeError('too many MACs');
       return answer;
     }
+    case 'former':
+      return {
+        kind,
+        token: reader.u64(),
+        seq: reader.u32(),
+        node: reader.text(),
+        addresses: reader.list(() => reader.address().address),
+      };
     case 'roster': {
       const epoch = reader.u32();
       const voters = reader.list(() => ({
@@ -251,8 +314,11 @@ function readBody(kind: Body['kind'], reader: Reader): Body {
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** One for all, since a buffer of its own for each message costs more than the rest of the writing. */
+const WRITTEN = Buffer.alloc(LONGEST_MESSAGE);
+
 class Writer {
-  readonly #buffer = Buffer.alloc(LONGEST_MESSAGE);
+  readonly #buffer = WRITTEN;
   #at = 0;
 
   u8(value: number): void {
@@ -287,6 +353,18 @@ class Writer {
     this.#at += bytes.length;
   }
 
+  links(links: Links): void {
+    this.u8(links?.length ?? MANY_LINKS);
+    for (const { name, subnets } of links ?? []) {
+      this.text(name);
+      this.list(subnets, (subnet) => {
+        const [address = '', length = ''] = subnet.split('/');
+        this.address(address as Ip, true); // as the kernel, or parsePrefix, has it
+        this.u8(Number(length));
+      });
+    }
+  }
+
   mac(mac: Mac): void {
     if (this.#at + 6 > LONGEST_MESSAGE) throw new RangeError('a message too long');
     this.#buffer.set(macBytes(mac), this.#at);
@@ -308,7 +386,7 @@ class Writer {
   }
 
   bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.#at);
+    return Buffer.from(this.#buffer.subarray(0, this.#at));
   }
 }
 
@@ -365,6 +443,19 @@ class Reader {
     const length = head & 0x7f;
     const from = this.#step(length);
     return { address: fromBytes(this.#buffer.subarray(from, from + length)), wants: head >= 0x80 };
+  }
+
+  links(): Links {
+    const count = this.u8();
+    if (count === MANY_LINKS) return undefined;
+    return Array.from({ length: count }, () => ({
+      name: this.text(),
+      subnets: this.list(() => {
+        const subnet = `${this.address().address}/${this.u8()}`;
+        if (parsePrefix(subnet).kind === 'malformed') throw new RangeError('no subnet');
+        return subnet;
+      }),
+    }));
   }
 
   mac(): Mac {

@@ -73,8 +73,9 @@ export function membershipMetrics(registry: Registry, thread: () => MembershipTh
     labelNames: ['state'],
     registers,
     collect() {
-      const states = [...(thread()?.states.values() ?? [])];
-      for (const state of NODE_STATES) this.set({ state }, states.filter((each) => each === state).length);
+      const nodes = [...(thread()?.nodes.values() ?? [])];
+      for (const state of NODE_STATES)
+        this.set({ state }, nodes.filter((each) => each.state === state).length);
     },
   });
 }

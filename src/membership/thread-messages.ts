@@ -1,7 +1,7 @@
 // What the main thread and the membership thread say to each other.
 import type { Ip } from '../net/address.ts';
-import type { MessageCounts, Seen } from './member-host.ts';
-import type { NodeState } from './message.ts';
+import type { Held, MessageCounts, NodeView, Seen } from './member-host.ts';
+import type { Link } from './message.ts';
 import type { Roster } from './roster.ts';
 import type { Keys } from './seal.ts';
 import type { Peer } from './udp.ts';
@@ -19,6 +19,7 @@ export type Order =
   | { readonly kind: 'roster'; readonly roster: Roster }
   | { readonly kind: 'want'; readonly version: number; readonly addresses: readonly Ip[] }
   | { readonly kind: 'leave'; readonly leaving: boolean }
+  | { readonly kind: 'links'; readonly links: readonly Link[] }
   | { readonly kind: 'probe'; readonly peers: readonly (Peer & { readonly id: string })[] }
   | { readonly kind: 'look'; readonly id: number; readonly to: string; readonly address: Ip }
   | { readonly kind: 'seen'; readonly nonce: bigint; readonly seen: Seen }
@@ -34,10 +35,10 @@ export type Report =
   | { readonly kind: 'listening'; readonly port: number }
   /** The port cannot be had; it is tried again. */
   | { readonly kind: 'problem'; readonly message: string }
-  | { readonly kind: 'held'; readonly version: number; readonly held: readonly [Ip, number][] }
-  | { readonly kind: 'renewed' }
+  | { readonly kind: 'held'; readonly version: number; readonly held: readonly Held[] }
   | { readonly kind: 'contended'; readonly addresses: readonly Ip[] }
-  | { readonly kind: 'states'; readonly states: readonly [string, NodeState][]; readonly hasQuorum: boolean }
+  | { readonly kind: 'former'; readonly former: ReadonlyMap<Ip, string> }
+  | { readonly kind: 'states'; readonly states: readonly NodeView[]; readonly hasQuorum: boolean }
   /** The epoch of the roster that is followed now. */
   | { readonly kind: 'adopted'; readonly epoch: number }
   | { readonly kind: 'heard'; readonly id: string; readonly epoch: number }

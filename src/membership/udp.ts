@@ -1,5 +1,5 @@
 // Datagrams over IPv4 and IPv6 through one socket.
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type Socket, type SocketOptions } from 'node:dgram';
 import { once } from 'node:events';
 
 /** Of the agents, and of the controller as a witness, which may run on the same host. */
@@ -38,9 +38,13 @@ export async function openUdp(options: UdpOptions): Promise<Udp> {
 }
 
 async function bind({ port, onPacket, onLost }: UdpOptions, type: 'udp4' | 'udp6'): Promise<Udp> {
-  const socket: Socket = createSocket({ type, ipv6Only: false });
+  // Peers are addresses, and asking the resolver for each datagram costs more than sending it.
+  const lookup: SocketOptions['lookup'] = (host, _, callback) =>
+    callback(null, host, type === 'udp6' ? 6 : 4);
+  const socket: Socket = createSocket({ type, ipv6Only: false, lookup });
+  const listening = once(socket, 'listening'); // rejects on 'error'
   socket.bind({ port, exclusive: true });
-  await once(socket, 'listening'); // rejects on 'error'
+  await listening;
   socket.on('error', onLost);
   socket.on('message', (packet, { address, port: from }) => onPacket(packet, { host: address, port: from }));
   const mapped = (host: string) => (type === 'udp6' && !host.includes(':') ? `::ffff:${host}` : host);

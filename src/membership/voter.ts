@@ -1,12 +1,15 @@
 // A voter: remembers who has which address, and grants no address to two at a time. It measures with its own
 // clock alone, from its own receipts. A pure state machine: what comes in is given the time, what goes out is returned.
+import { isDeepStrictEqual } from 'node:util';
 import type { Ip } from '../net/address.ts';
 import {
   type Body,
   bytesOf,
+  bytesOfReport,
   CONTENDED_BYTES,
+  FORMER_BYTES,
+  type Links,
   type NodeReport,
-  type NodeState,
   VIEW_BYTES,
 } from './message.ts';
 import type { Timing } from './timing.ts';
@@ -30,9 +33,17 @@ interface Session {
   version: number;
   results: readonly boolean[];
   leaving: boolean;
+  links: Links;
   /** A beat that was acked at this time, and that the holder is to show it heard of before long. */
   proof: { readonly seq: number; readonly at: number };
   nudges: number;
+}
+
+/** Of one message: who had addresses, and the bytes that more of them may take. */
+interface Former {
+  readonly node: string;
+  readonly addresses: Ip[];
+  room: number;
 }
 
 interface Waiter {
@@ -42,6 +53,8 @@ interface Waiter {
 
 /** Milliseconds within which a holder must show that it hears us: one that does not could hold nothing, only block others. */
 const PROOF_LASTS = 350;
+/** Milliseconds for which it is known who gave an address back: whoever asks for it then follows. */
+const FORMER_LASTS = 3_000;
 /** Milliseconds for which a denied claim is remembered, to tell the one who asked when the address is free. */
 const WAITER_LASTS = 6_000;
 
@@ -69,7 +82,9 @@ export class Voter {
   readonly #offered = new Map<string, bigint>();
   readonly #owners = new Map<Ip, Session>();
   readonly #waiting = new Map<Ip, Map<string, Waiter>>();
-  readonly #view = new Map<string, { readonly state: NodeState; readonly version: number }>();
+  /** Who gave addresses back that nobody has asked for since. */
+  readonly #former = new Map<Ip, { readonly holder: string; readonly at: number }>();
+  readonly #view = new Map<string, { readonly report: NodeReport; readonly version: number }>();
   #viewVersion = 0;
 
   constructor(options: VoterOptions) {
@@ -98,22 +113,28 @@ export class Voter {
     session.seq = beat.seq;
     session.renewedAt = now;
     session.leaving = beat.leaving;
+    session.links = beat.links;
     if (beat.acked >= session.proof.seq) session.proof = { seq: beat.seq, at: now };
-    this.#report(holder, beat.leaving ? 'leaving' : 'alive', out);
+    this.#report({ name: holder, state: beat.leaving ? 'leaving' : 'alive', links: beat.links }, out);
     let retryAfter = 0;
+    const former: Former[] = [];
     if (beat.changes.length > 0 && beat.base === session.version) {
       session.results = beat.changes.map(({ address, wants }) => {
         if (!wants) {
-          this.#release(address, session, out);
+          this.#release(now, address, session, out);
           return true;
         }
         const wait = this.#claim(now, address, session, out);
+        if (wait === 0) this.#follow(now, address, session, former);
         if (wait > 0) retryAfter = retryAfter === 0 ? wait : Math.min(retryAfter, wait);
         return wait === 0;
       });
       session.version++;
     }
     const { entries, version } = this.#viewSince(beat.viewVersion);
+    const { token } = session;
+    for (const { node, addresses } of former)
+      out.push({ to: holder, body: { kind: 'former', token, seq: beat.seq, node, addresses } });
     out.push({
       to: holder,
       body: {
@@ -136,7 +157,7 @@ export class Voter {
     const { lease, deadAfter } = this.#options.timing;
     let at = Number.POSITIVE_INFINITY;
     for (const session of this.#sessions.values()) {
-      const isHeard = this.#speaks(session) && this.#view.get(session.holder)?.state === 'alive';
+      const isHeard = this.#speaks(session) && this.#view.get(session.holder)?.report.state === 'alive';
       at = Math.min(at, session.renewedAt + (isHeard ? deadAfter : lease));
     }
     return at;
@@ -150,15 +171,16 @@ export class Voter {
       if (
         this.#speaks(session) &&
         now >= session.renewedAt + deadAfter &&
-        this.#view.get(session.holder)?.state === 'alive'
+        this.#view.get(session.holder)?.report.state === 'alive'
       )
-        this.#report(session.holder, 'dead', out);
+        this.#report({ name: session.holder, state: 'dead', links: session.links }, out);
       if (now >= session.renewedAt + lease) this.#drop(session, out);
     }
     for (const [address, waiters] of this.#waiting) {
       for (const [holder, { at }] of waiters) if (now - at > WAITER_LASTS) waiters.delete(holder);
       if (waiters.size === 0) this.#waiting.delete(address);
     }
+    for (const [address, { at }] of this.#former) if (now - at > FORMER_LASTS) this.#former.delete(address);
     return out;
   }
 
@@ -181,6 +203,7 @@ export class Voter {
       version: 0,
       results: [],
       leaving: false,
+      links: [],
       proof: { seq: 0, at: now },
       nudges: 0,
     };
@@ -214,12 +237,29 @@ export class Voter {
     return 0;
   }
 
-  #release(address: Ip, session: Session, out: Outgoing[]): void {
+  /** Who had an address that is granted now: a connection of that time is known to that node alone. */
+  #follow(now: number, address: Ip, { holder }: Session, former: Former[]): void {
+    const last = this.#former.get(address);
+    if (!last) return;
+    this.#former.delete(address);
+    if (last.holder === holder || now - last.at > FORMER_LASTS) return;
+    const bytes = bytesOf(address);
+    let list = former.find(({ node, room }) => node === last.holder && room >= bytes);
+    if (!list) {
+      list = { node: last.holder, addresses: [], room: FORMER_BYTES };
+      former.push(list);
+    }
+    list.addresses.push(address);
+    list.room -= bytes;
+  }
+
+  #release(now: number, address: Ip, session: Session, out: Outgoing[]): void {
     if (!session.addresses.delete(address)) {
       this.#waiting.get(address)?.delete(session.holder); // it no longer asks
       return;
     }
     this.#owners.delete(address);
+    this.#former.set(address, { holder: session.holder, at: now });
     this.#tellWaiters(address, out);
   }
 
@@ -247,25 +287,28 @@ export class Voter {
     out.push({ to: holder, body: { kind: 'nudge', token, count: ++session.nudges } });
   }
 
-  #report(name: string, state: NodeState, out: Outgoing[]): void {
-    if (this.#view.get(name)?.state === state) return;
-    this.#view.set(name, { state, version: ++this.#viewVersion });
-    // Who joins can wait for the next beats; who goes cannot.
-    if (state !== 'alive') for (const session of this.#current.values()) this.#nudge(session, out);
+  #report(report: NodeReport, out: Outgoing[]): void {
+    const before = this.#view.get(report.name)?.report;
+    const hasLinks = before !== undefined && isDeepStrictEqual(before.links, report.links);
+    if (before?.state === report.state && hasLinks) return;
+    this.#view.set(report.name, { report, version: ++this.#viewVersion });
+    // Who joins can wait for the next beats; who goes, or loses a link, cannot.
+    if (report.state !== 'alive' || (before?.state === 'alive' && !hasLinks))
+      for (const session of this.#current.values()) this.#nudge(session, out);
   }
 
   /** What changed after `since`, as much of it as one message carries, and how far that brings the reader. */
   #viewSince(since: number): { entries: NodeReport[]; version: number } {
     if (since === this.#viewVersion) return { entries: [], version: since };
-    const changed = [...this.#view].filter(([, { version }]) => version > since);
-    changed.sort(([, a], [, b]) => a.version - b.version);
+    const changed = [...this.#view.values()].filter(({ version }) => version > since);
+    changed.sort((a, b) => a.version - b.version);
     const entries: NodeReport[] = [];
     let bytes = 0;
     let reached = since;
-    for (const [name, { state, version }] of changed) {
-      bytes += 3 + Buffer.byteLength(name);
+    for (const { report, version } of changed) {
+      bytes += bytesOfReport(report);
       if (bytes > VIEW_BYTES) return { entries, version: reached };
-      entries.push({ name, state });
+      entries.push(report);
       reached = version;
     }
     return { entries, version: this.#viewVersion };

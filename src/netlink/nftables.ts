@@ -12,7 +12,10 @@ import {
 } from './message.ts';
 import { NetlinkError } from './netlink-error.ts';
 
-const NFPROTO_INET = 1;
+/** linux/netfilter.h */
+const NFPROTO = { inet: 1, ip: 2, ip6: 10 } as const;
+/** Of a table. */
+export type TableFamily = keyof typeof NFPROTO;
 const SUBSYSTEM = 10; // NFNL_SUBSYS_NFTABLES
 const NEWSETELEM = (SUBSYSTEM << 8) | 12;
 const GETSETELEM = (SUBSYSTEM << 8) | 13;
@@ -65,6 +68,7 @@ export function changeElements(
   connection: NetlinkConnection,
   table: string,
   changes: readonly ElementChanges[],
+  family: TableFamily = 'inet',
 ): Promise<void> {
   const requests: Request[] = [];
   for (const { set, operation, ranges = false, elements } of changes) {
@@ -74,7 +78,7 @@ export function changeElements(
         type: operation === 'add' ? NEWSETELEM : DELSETELEM,
         flags: operation === 'add' ? NLM_F_CREATE : 0,
         body(builder) {
-          builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set);
+          builder.raw([NFPROTO[family], 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set);
           const list = builder.open(LIST_ELEMENTS);
           for (const element of part) writeElement(builder, element, operation === 'add', ranges);
           builder.close(list);
@@ -90,8 +94,9 @@ export async function listElements(
   connection: NetlinkConnection,
   table: string,
   set: string,
+  family: TableFamily = 'inet',
 ): Promise<Element[]> {
-  const request = listRequest(table, set);
+  const request = listRequest(table, set, family);
   for (let tries = 1; tries <= LIST_TRIES; tries++) {
     const lists = await connection.dump(request, readElements);
     const elements = lists.flat();
@@ -130,10 +135,11 @@ function writeElement(
 }
 
 /** Asks for a set's elements. */
-export function listRequest(table: string, set: string): Request {
+export function listRequest(table: string, set: string, family: TableFamily = 'inet'): Request {
   return {
     type: GETSETELEM,
-    body: (builder) => builder.raw([NFPROTO_INET, 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
+    body: (builder) =>
+      builder.raw([NFPROTO[family], 0, 0, 0]).string(LIST_TABLE, table).string(LIST_SET, set),
   };
 }
 

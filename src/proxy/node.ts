@@ -79,7 +79,7 @@ function podRanges(node: NodeObject | undefined, detection: LocalDetection): rea
 }
 
 /** As kube-proxy has it: the first InternalIP of a family, or where there is none the first ExternalIP. */
-function primaryAddresses(node: NodeObject | undefined): Ip[] {
+export function primaryAddresses(node: NodeObject | undefined): Ip[] {
   const listed = node?.status?.addresses ?? [];
   return FAMILIES.flatMap((family) => {
     for (const type of ['InternalIP', 'ExternalIP']) {

@@ -219,18 +219,22 @@ export class ServiceProxy {
     }
   }
 
-  /** Nodes that are known to be dead, whatever the API server says: their endpoints get nothing new. `sync` is due. */
-  setDeadNodes(dead: ReadonlySet<string>): void {
+  /**
+   * Nodes that are known to be dead, whatever the API server says: their endpoints get nothing new. Whether others are
+   * dead than before, so that `sync` is due.
+   */
+  setDeadNodes(dead: ReadonlySet<string>): boolean {
     const before = this.#place.dead ?? new Set();
     const changed = dead.symmetricDifference(before);
     this.#place = { ...this.#place, dead };
-    if (changed.size === 0) return;
+    if (changed.size === 0) return false;
     for (const [key, { slices }] of this.#services) {
       const touched = [...slices.values()].some(({ endpoints }) =>
         endpoints?.some(({ nodeName }) => nodeName !== undefined && changed.has(nodeName)),
       );
       if (touched) this.#dirty.add(key);
     }
+    return true;
   }
 
   /** Whether what arrives here for this load balancer's address is dealt with: forwarded, or refused. */

@@ -4,7 +4,7 @@ import { type KubeApi, KubeError } from '../kube/kube-api.ts';
 import type { KubeObject, ServiceObject } from '../kube/objects.ts';
 import { ANNOUNCEMENTS } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
-import { parseIp } from '../net/address.ts';
+import { type Ip, parseIp } from '../net/address.ts';
 import type { Logger } from '../observe/logger.ts';
 import { announcementName } from '../status/announcement.ts';
 
@@ -18,13 +18,15 @@ export interface SweeperOptions {
   /** Whole. */
   readonly services: Store<ServiceObject>;
   readonly announcements: Store<KubeObject>;
+  /** Addresses that are kept out of use: what is said of them stays. */
+  readonly outOfUse?: () => ReadonlySet<Ip>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Works until `signal` aborts. */
 export function sweepAnnouncements(
-  { api, services, announcements, clock, log }: SweeperOptions,
+  { api, services, announcements, outOfUse, clock, log }: SweeperOptions,
   signal: AbortSignal,
 ): void {
   /** Since when nobody has had each. */
@@ -38,6 +40,7 @@ export function sweepAnnouncements(
   };
   const sweep = async () => {
     const shown = namesIn(services.values());
+    for (const address of outOfUse?.() ?? []) shown.add(announcementName(address));
     const now = clock.now();
     for (const { metadata } of announcements.values())
       if (shown.has(metadata.name)) idle.delete(metadata.name);

@@ -15,6 +15,7 @@ import {
   L2_ADVERTISEMENTS,
 } from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
+import type { Ip } from '../net/address.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { L2Provider } from '../providers/l2/l2-provider.ts';
 import { type ConfigState, configPatch } from '../status/config-status.ts';
@@ -44,6 +45,8 @@ export interface ConfigOptions {
   readonly quotas: Store<KubeObject>;
   readonly advertisements: Store<KubeObject>;
   readonly nodes: Store<NodeObject>;
+  /** Addresses that are kept out of use because a host outside the cluster has them; `read` when they change. */
+  readonly conflicts?: () => ReadonlySet<Ip>;
   readonly provider: L2Provider;
   readonly events: EventRecorder;
   readonly clock: Clock;
@@ -82,17 +85,25 @@ export class Config {
       ...[pools, reservations, quotas].map((store) =>
         store.subscribe(() => {
           this.#unread = true;
-          this.#inputChanged();
+          this.inputChanged();
           this.changed();
         }),
       ),
-      nodes.subscribe(() => this.#inputChanged()),
+      nodes.subscribe(() => this.inputChanged()),
       advertisements.subscribe(() => this.changed()),
     ];
     signal.addEventListener('abort', () => {
       for (const stop of unsubscribe) stop();
       for (const timer of [this.#reading, this.#expiring, this.#writing, this.#retrying]) timer?.cancel();
       this.#interfaces.close();
+    });
+  }
+
+  /** What decides on addresses may have changed. */
+  inputChanged(): void {
+    this.#reading ??= this.#options.clock.setTimer(READ_DELAY, () => {
+      this.#reading = undefined;
+      this.#read();
     });
   }
 
@@ -112,19 +123,13 @@ export class Config {
     this.#write();
   }
 
-  #inputChanged(): void {
-    this.#reading ??= this.#options.clock.setTimer(READ_DELAY, () => {
-      this.#reading = undefined;
-      this.#read();
-    });
-  }
-
   #read(): void {
     this.#unread = false;
     const { pools, quotas, nodes, provider, clock } = this.#options;
     const now = clock.wallTime().getTime();
     const reservations = [...this.#options.reservations.values()];
     const addresses = nodeAddresses(nodes.values());
+    const conflicts = this.#options.conflicts?.() ?? new Set();
     const checked = checkReservations(reservations);
     const current = checked.reservations.filter(({ expires = Number.POSITIVE_INFINITY }) => expires > now);
     this.#expireAt(Math.min(...current.map(({ expires = Number.POSITIVE_INFINITY }) => expires)) - now);
@@ -134,6 +139,7 @@ export class Config {
       current.map(({ name }) => name),
       [...quotas.values()].map((object) => [object.metadata.name, specOf(object)]),
       [...addresses],
+      [...conflicts],
     ]);
     if (inputs === this.#inputs) return;
     this.#inputs = inputs;
@@ -145,6 +151,7 @@ export class Config {
     provider.setPools(this.#pools.pools, {
       setAside: new Set(this.#pools.problems.keys()),
       nodes: addresses,
+      conflicts,
       reservations: current,
       quotas: this.#quotas.quotas,
     });

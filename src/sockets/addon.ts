@@ -36,6 +36,14 @@ interface Addon {
   ): SocketHandle;
   /** `until`: milliseconds on CLOCK_MONOTONIC. `refusal`: a position in ANSWER_COUNTS. */
   setAnswer(handle: SocketHandle, address: string, until: number, refusal: number): void;
+  /** A cell says until when: nanoseconds on CLOCK_MONOTONIC. The array must never be freed. */
+  shareAnswer(
+    handle: SocketHandle,
+    address: string,
+    cells: BigInt64Array,
+    index: number,
+    refusal: number,
+  ): void;
   removeAnswer(handle: SocketHandle, address: string): void;
   announce(handle: SocketHandle, address: string, data: Uint8Array): boolean;
   /** In the order of ANSWER_COUNTS. */

@@ -53,12 +53,18 @@ export interface AnsweringSocketOptions {
   readonly onError: (error: Error) => void;
 }
 
+/** A time that another thread moves on: nanoseconds on CLOCK_MONOTONIC, in a cell of shared memory. */
+export interface SharedDeadline {
+  readonly cells: BigInt64Array;
+  readonly index: number;
+}
+
 export interface AnsweringSocket {
   /**
    * From now on requests for the address are answered while the Clock's time is before `until` (milliseconds;
-   * Infinity: always; 0: never), and after that counted as `refusal`.
+   * Infinity: always; 0: never), and after that counted as `refusal`. A shared deadline is looked at for each frame.
    */
-  set(address: Ip, until: number, refusal: Refusal): void;
+  set(address: Ip, until: number | SharedDeadline, refusal: Refusal): void;
   /** When this returns, the address is answered for no more. */
   remove(address: Ip): void;
   /** Sends a frame that speaks for the address, if requests for it would be answered now; whether it left. */

@@ -16,6 +16,9 @@ import {
  */
 const MONOTONIC_OFFSET = Math.max(...Array.from({ length: 5 }, readOffset));
 
+/** Memory that threads of the addon look at: kept for ever. A process has one, of its membership. */
+const SHARED = new Set<BigInt64Array>();
+
 function readOffset(): number {
   const monotonic = Number(process.hrtime.bigint()) / 1e6;
   return monotonic - performance.now();
@@ -34,13 +37,15 @@ export const openAnsweringSocket: OpenAnsweringSocket = (options) => {
     onError(error);
   });
   const socket: AnsweringSocket = {
-    set: (address, until, refusal) =>
-      addon.setAnswer(
-        handle,
-        address,
-        until > 0 ? until + MONOTONIC_OFFSET : 0,
-        ANSWER_COUNTS.indexOf(refusal),
-      ),
+    set: (address, until, refusal) => {
+      const why = ANSWER_COUNTS.indexOf(refusal);
+      if (typeof until === 'number') {
+        addon.setAnswer(handle, address, until > 0 ? until + MONOTONIC_OFFSET : 0, why);
+        return;
+      }
+      SHARED.add(until.cells);
+      addon.shareAnswer(handle, address, until.cells, until.index, why);
+    },
     remove: (address) => addon.removeAnswer(handle, address),
     announce: (address: Ip, frame) => addon.announce(handle, address, frame),
     send: (frame) => addon.send(handle, frame),

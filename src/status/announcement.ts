@@ -90,6 +90,19 @@ export function announcementOf(
   };
 }
 
+/** What is said of an address that is kept out of use, and that no node has; undefined where that is said already. */
+export function outOfUsePatch({ status }: AnnouncementObject, now: Date): object | undefined {
+  if (status.services.length === 0 && status.node === undefined) return undefined;
+  const conditions = status.conditions.map((each): Condition => {
+    if (each.type !== 'Announced') return each;
+    const message = 'no Service has it: it is out of use until no host outside the cluster has it';
+    const lastTransitionTime = each.status === 'False' ? each.lastTransitionTime : seconds(now);
+    return { ...each, status: 'False', reason: 'AddressConflict', message, lastTransitionTime };
+  });
+  const nobody = { node: null, since: null, services: [], interfaces: [], standbys: [], excluded: [] };
+  return { status: { ...nobody, reason: 'out of use', conditions } };
+}
+
 type Said = Omit<Condition, 'lastTransitionTime'>;
 
 function announcedCondition({ address, node, interfaces, conflict, keeps }: Announced): Said {

@@ -6,6 +6,12 @@ interface Rival {
   readonly interfaceName: string;
 }
 
+/** The Service gives these up for others, as far as there are any (--on-conflict reallocate, of the controller). */
+export function reallocatedEvent(addresses: readonly string[]): EventText {
+  const note = `${addresses.join(', ')}: a host outside the cluster uses it, so the Service gets another address`;
+  return { type: 'Warning', reason: 'AddressReallocated', action: 'Allocate', note };
+}
+
 /** `conflict`: undefined when it is over. */
 export function conflictEvent(
   address: string,

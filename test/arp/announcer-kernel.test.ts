@@ -131,6 +131,37 @@ describe('a host on the link', () => {
     for (const address of [FOUR, SIX]) await neighbourBecomes(address, '02:00:00:00:0a:0a');
   });
 
+  it('follows when the interface becomes a port of a bridge, is one no more, and gets another name', async () => {
+    const node = await startNode(NODE_A);
+    node.reconcile(all(FOUR, SIX));
+    const own = macOf(NODE_A);
+    const bridge = '02:00:00:00:0b:0b';
+    const becomes = async (mac: string) => {
+      for (const address of [FOUR, SIX]) await neighbourBecomes(address, mac);
+    };
+    for (const address of [FOUR, SIX]) resolve(address);
+    await becomes(own);
+    try {
+      inNamespace(NODE_A, `ip link add br9 address ${bridge} type bridge && ip link set br9 up`);
+      inNamespace(NODE_A, 'ip link set eth0 master br9');
+      await becomes(bridge);
+      expect(node.links().map(({ name }) => name)).toEqual(['br9']);
+      inNamespace(NODE_A, 'ip link del br9');
+      await becomes(own);
+      inNamespace(NODE_A, 'ip link set eth0 down && ip link set eth0 name lan9 && ip link set lan9 up');
+      await vi.waitFor(() => expect(node.interfacesOf(FOUR)).toEqual(['lan9']), { timeout: 10_000 });
+      inNamespace(CLIENT, 'ip neigh flush dev eth0 nud all; true');
+      for (const address of [FOUR, SIX]) resolve(address);
+      await becomes(own);
+    } finally {
+      inNamespace(
+        NODE_A,
+        'ip link del br9 2>/dev/null; ip link set lan9 down && ip link set lan9 name eth0; true',
+      );
+      inNamespace(NODE_A, 'ip link set eth0 up');
+    }
+  });
+
   it('resolves the addresses again after the interface went down and came up', async () => {
     const node = await startNode(NODE_A);
     node.reconcile(all(FOUR, SIX));

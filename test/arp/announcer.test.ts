@@ -235,6 +235,39 @@ describe('an announcer', () => {
     expect(lan.frames).toHaveLength(sent);
   });
 
+  it('is not told of a lease that is renewed, and checks and announces anew one that had ended', async () => {
+    const cells = new BigInt64Array(new SharedArrayBuffer(8));
+    const last = () => Atomics.store(cells, 0, process.hrtime.bigint() + 3_600_000_000_000n);
+    let grant: number | undefined;
+    const { announcer } = makeAnnouncer(lan.port('eth0').open, {
+      holds: () => grant !== undefined,
+      until: () => Number.POSITIVE_INFINITY,
+      lease: () => (grant === undefined ? undefined : { deadline: { cells, index: 0 }, grant }),
+    });
+    announcer.setInterfaces([ETH0]);
+    await give(announcer, everywhere(FOUR));
+    expect(await answersTo(FOUR)).toEqual([]);
+    grant = 1;
+    last();
+    announcer.renew();
+    expect(await answersTo(FOUR)).toEqual([]); // it is asked for first
+    await clock.advance(21);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    Atomics.store(cells, 0, 1n);
+    expect(await answersTo(FOUR)).toEqual([]);
+    last();
+    announcer.renew();
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    grant = 2;
+    announcer.renew();
+    expect(await answersTo(FOUR)).toEqual([]);
+    await clock.advance(21);
+    expect(await answersTo(FOUR)).toEqual([MAC]);
+    grant = undefined;
+    announcer.renew();
+    expect(await answersTo(FOUR)).toEqual([]);
+  });
+
   it('counts what it gains and loses, and how long it takes until a gain is answered for', async () => {
     const { announcer, values } = makeAnnouncer(lan.port('eth0').open);
     announcer.setInterfaces([ETH0]);

@@ -6,6 +6,7 @@ import type { Selector } from '../../src/api/selector.ts';
 import type { AnnouncedAddress } from '../../src/arp/announced-addresses.ts';
 import { type CandidateNode, electOwner } from '../../src/arp/election.ts';
 import { fromBigInt, type Ip, ip } from '../../src/net/address.ts';
+import { parsePrefix } from '../../src/net/range.ts';
 
 const POOL = { name: 'pool', labels: { tier: 'public' }, ranges: [] };
 
@@ -39,6 +40,63 @@ const NODES = Array.from({ length: 10 }, (_, i) => node(`node-${i}`));
 function owners(nodes: readonly CandidateNode[], advertisements: readonly Advertisement[] = []) {
   return new Map(ADDRESSES.map((each) => [each, electOwner(address(each), advertisements, nodes).owner]));
 }
+
+describe('the links of nodes', () => {
+  const link = (name: string, ...subnets: string[]) => ({ name, subnets: subnets.map(range) });
+  const range = (text: string) => {
+    const read = parsePrefix(text);
+    if (read.kind === 'malformed') throw new Error(read.problem);
+    return read.value;
+  };
+  const on = (name: string, ...links: ReturnType<typeof link>[]): CandidateNode => ({ ...node(name), links });
+  const LAN = '192.0.2.0/24';
+  const elect = (
+    nodes: readonly CandidateNode[],
+    text = '192.0.2.7',
+    speaking: Partial<Advertisement>[] = [],
+  ) => electOwner(address(text), speaking.map(advertisement), nodes);
+  const FAR = 'no fit interface of the node is on the subnet of the address, and other nodes have one';
+
+  it('decide: an address goes to a node that is on its subnet, however the others rank', () => {
+    const nodes = Array.from({ length: 8 }, (_, i) => on(`node-${i}`, link('eth0', '10.0.0.0/8')));
+    const { owner, losers, standbys } = elect([
+      ...nodes,
+      on('near', link('eth0', '10.0.0.0/8'), link('eth1', LAN)),
+    ]);
+    expect(owner).toBe('near');
+    expect(standbys).toEqual([]);
+    expect(new Set(losers.values())).toEqual(new Set([FAR]));
+  });
+
+  it('decide nothing where no node is on the subnet, or where they are not known', () => {
+    const nodes = ['a', 'b'].map((name) => on(name, link('eth0', '10.0.0.0/8')));
+    expect(elect(nodes).standbys).toHaveLength(1);
+    const unknown = node('c');
+    const { owner, standbys } = elect([on('a', link('eth0', LAN)), unknown]);
+    expect([owner, ...standbys].toSorted()).toEqual(['a', 'c']);
+  });
+
+  it('move an address from the one that has it and is on its subnet no more', () => {
+    const nodes = [
+      on('a', link('eth0', '10.0.0.0/8')),
+      on('b', link('eth0', '10.0.0.0/8'), link('eth1', LAN)),
+    ];
+    expect(electOwner(address('192.0.2.7'), [], nodes, 'a').owner).toBe('b');
+    expect(electOwner(address('198.51.100.7'), [], nodes, 'a').owner).toBe('a');
+  });
+
+  it('rule a node out that has none, or none of those that the advertisements name', () => {
+    const nodes = [on('a', link('eth0', LAN)), on('b'), on('c', link('eth1', '10.0.0.0/8'))];
+    const { owner, losers } = elect(nodes);
+    expect(owner).toBe('a');
+    expect(losers.get('b')).toBe('no interface of the node is fit to be announced on');
+    const named = elect(nodes, '192.0.2.7', [{ interfaces: ['eth1', 'eth2'] }]);
+    expect(named.owner).toBe('c');
+    expect(named.losers.get('a')).toBe(
+      'none of the interfaces that the advertisements name ("eth1", "eth2") is up on the node, and fit',
+    );
+  });
+});
 
 describe('an election', () => {
   it('comes to the same answer whatever the order of nodes and advertisements', () => {

@@ -44,10 +44,30 @@ describe('ownership', () => {
     ]);
     expect(owned).toHaveLength(200);
     expect(new Set(owned)).toEqual(new Set(announced.map(({ address }) => address)));
-    expect(elections(announced, [], candidates, 'stranger')).toEqual({ own: new Map(), nobodys: new Map() });
+    expect(elections(announced, [], candidates, 'stranger')).toEqual({
+      given: new Map(),
+      own: new Map(),
+      nobodys: new Map(),
+    });
     const none = elections(announced, [], [], 'a');
     expect(none.own.size).toBe(0);
     expect(none.nobodys.size).toBe(200); // and somebody is to say so
+  });
+
+  it('says who is to have what this node has and another one is to', () => {
+    const announced = {
+      address: ip('192.0.2.1'),
+      pool: { name: 'pool', labels: {}, ranges: [] },
+      services: [],
+      serviceLabels: [],
+    };
+    const excluded = 'node.kubernetes.io/exclude-from-external-load-balancers';
+    const candidates = candidateNodes([node('a', { [excluded]: '' }), node('b')], { isAlive: () => true });
+    const given = (name: string, has: boolean) =>
+      elections([announced], [], candidates, name, () => has).given;
+    expect(given('a', true)).toEqual(new Map([['192.0.2.1', 'b']]));
+    expect(given('a', false)).toEqual(new Map());
+    expect(given('b', true)).toEqual(new Map());
   });
 
   it('is on the interfaces that the advertisement names', () => {

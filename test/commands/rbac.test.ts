@@ -64,6 +64,7 @@ it('the controller may read what it follows, and write status, pods that wait fo
     'patch /services/status',
     'patch fairlead.dev/addressquotas/status',
     'patch fairlead.dev/addressreservations/status',
+    'patch fairlead.dev/announcements',
     'patch fairlead.dev/cloudaccounts/status',
     'patch fairlead.dev/ipaddresspools/status',
     'patch fairlead.dev/l2advertisements/status',

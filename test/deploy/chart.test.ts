@@ -61,7 +61,7 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
       classless: false,
       apiServer: { host: '192.0.2.2' },
       agent: { announce: false, excludeInterfaces: '^(eth9|x: y)$', onConflict: 'keep' },
-      controller: { replicas: 1, podDisruptionBudget: false },
+      controller: { replicas: 1, podDisruptionBudget: false, onConflict: 'reallocate' },
       imagePullSecrets: [{ name: 'key' }],
       monitoring: { rules: true, labels: { release: 'prometheus' } },
     });
@@ -77,7 +77,9 @@ describe.skipIf(leftOut)(leftOut ? `the chart (${MISSING})` : 'the chart', () =>
     );
     expect(podOf(agent)).toMatchObject({ imagePullSecrets: [{ name: 'key' }] });
     const controller = named(objects, 'Deployment', 'fairlead-controller');
-    expect(containerOf(controller).args).toEqual(expect.arrayContaining(classes));
+    expect(containerOf(controller).args).toEqual(
+      expect.arrayContaining([...classes, '--on-conflict=reallocate']),
+    );
     expect(containerOf(controller)).toMatchObject({
       env: [
         { name: 'KUBERNETES_SERVICE_HOST', value: '192.0.2.2' },

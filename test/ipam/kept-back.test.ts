@@ -51,6 +51,77 @@ describe('the address of a node', () => {
   });
 });
 
+describe('an address that a host outside the cluster has', () => {
+  const conflicts = new Set([ip('192.0.2.1')]);
+
+  it('is left by a Service that did not ask for it, and got by nobody until that host is gone', () => {
+    const some = new Allocator();
+    some.setPools(pools(LAN));
+    give(some, 'a');
+    some.drainJournal();
+    some.setPools(pools(LAN), { conflicts });
+    expect(some.drainChanged()).toEqual(['shop/a']);
+    expect(some.holds('shop/a').addresses).toEqual(['192.0.2.2']);
+    expect(some.drainJournal()).toMatchObject([
+      { cause: 'conflict', before: ['192.0.2.1'], after: [] },
+      { kind: 'allocated', before: [], after: ['192.0.2.2'] },
+    ]);
+    some.shows('shop/a', [ip('192.0.2.2')]);
+    expect(give(some, 'b')).toBe('192.0.2.3');
+    expect(give(some, 'c', { addresses: ['192.0.2.1'] })).toBe(
+      '192.0.2.1 is kept back while a host outside the cluster has it; see its Announcement',
+    );
+    some.setPools(pools(LAN));
+    expect(some.holds('shop/c').addresses).toEqual(['192.0.2.1']);
+    expect(some.holds('shop/a').addresses).toEqual(['192.0.2.2']); // it does not come back
+  });
+
+  it('stays with a Service that asked for that very address', () => {
+    const some = new Allocator();
+    some.setPools(pools(LAN));
+    give(some, 'a', { addresses: ['192.0.2.1'] });
+    some.setPools(pools(LAN), { conflicts });
+    expect(some.holds('shop/a').addresses).toEqual(['192.0.2.1']);
+  });
+
+  it('is left by all that share it, together', () => {
+    const some = new Allocator();
+    some.setPools(pools(LAN));
+    const shared = (port: number) => ({ sharingKey: 'k', ports: [`TCP/${port}`] });
+    for (const [name, port] of [
+      ['a', 80],
+      ['b', 81],
+    ] as const)
+      expect(give(some, name, shared(port))).toBe('192.0.2.1');
+    some.setPools(pools(LAN), { conflicts });
+    for (const name of ['a', 'b']) some.shows(`shop/${name}`, some.holds(`shop/${name}`).addresses);
+    expect(['a', 'b'].map((name) => some.holds(`shop/${name}`).addresses)).toEqual([
+      ['192.0.2.2'],
+      ['192.0.2.2'],
+    ]);
+  });
+
+  it('is left after a restart, too, where the status still shows it', () => {
+    const some = new Allocator();
+    some.setPools(pools(LAN), { conflicts });
+    const held = { held: [ip('192.0.2.1')] };
+    some.keep(request('a', held));
+    expect(give(some, 'a', held)).toBe('192.0.2.2');
+  });
+
+  it('where there is no other, leaves its Service to wait, which has it again when that host is gone', () => {
+    const one = pools({ lan: ['192.0.2.1'] });
+    const some = new Allocator();
+    some.setPools(one);
+    give(some, 'a');
+    some.setPools(one, { conflicts });
+    some.shows('shop/a', []);
+    expect(give(some, 'a')).toContain('no address is free');
+    some.setPools(one);
+    expect(some.holds('shop/a').addresses).toEqual(['192.0.2.1']);
+  });
+});
+
 describe('a reserved address', () => {
   it('waits for its Service, which gets it before any other', () => {
     const some = new Allocator();

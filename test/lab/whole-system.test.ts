@@ -2,8 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WireObserver } from '../../src/demo/wire-observer.ts';
 import { CONFIG_MAPS, ENDPOINT_SLICES, NODES, SECRETS } from '../../src/kube/resources.ts';
 import { cutOff, LAN_INTERFACE, macOf, plugIn } from '../../src/lab/network.ts';
+import type { LabNode } from '../../src/lab/plan.ts';
 import { parsePodAnswer } from '../../src/lab/pod-answer.ts';
 import { parseRoster } from '../../src/membership/roster.ts';
 import { type Ipv4, ip } from '../../src/net/address.ts';
@@ -11,7 +13,9 @@ import type { AnnouncementObject } from '../../src/status/announcement.ts';
 import { addressesOf } from '../commands/cluster.ts';
 import { inNamespace } from '../sockets/netns.ts';
 import { Questions, scheduleOf, suffer } from './fault-schedules.ts';
+import { LongConnection } from './long-connection.ts';
 import { FOLDER, http, RunningLab, startTraffic, until } from './running-lab.ts';
+import { SECOND_INTERFACE, SecondLan } from './second-lan.ts';
 
 const MEMBERSHIP = { namespace: 'kube-system', name: 'fairlead-membership' };
 
@@ -216,6 +220,45 @@ describe('an address that a host outside the cluster has', () => {
       expect(told(ours)).toEqual(expect.arrayContaining(['Announced True', 'Conflict False']));
     }
     await lab.objects.deleteService('taken');
+  });
+});
+
+describe('with --on-conflict reallocate', { timeout: 60_000 }, () => {
+  it('a Service gets another address, and nobody gets the one that a host has until that host is gone', async () => {
+    await lab.cluster.controller?.stop();
+    await lab.cluster.startController(['--on-conflict', 'reallocate']);
+    const [taken, other] = [ip('192.0.2.170'), ip('192.0.2.171')];
+    const change = (what: 'add' | 'del') =>
+      inNamespace(lab.cluster.plan.client.name, `ip addr ${what} ${taken}/24 dev ${LAN_INTERFACE}`);
+    const annotations = { 'fairlead.dev/address-pool': 'rivalled' };
+    const spec = { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 'http' }] };
+    const addressOf = async (name: string, isSo: (address: string | undefined) => boolean) =>
+      addressesOf(await lab.objects.service(name, (each) => isSo(addressesOf(each)[0])))[0];
+    await lab.objects.createPool('rivalled', { addresses: [`${taken}-${other}`], autoAssign: false });
+    change('add');
+    try {
+      await lab.objects.createService('rivalled', spec, annotations);
+      await addressOf('rivalled', (each) => each === other);
+      expect(await lab.objects.eventsOn('rivalled', 4)).toEqual(
+        expect.arrayContaining(['Warning AddressConflict', 'Warning AddressReallocated']),
+      );
+      await lab.answer(lab.client, { host: other });
+      const { status } = await lab.announcement(taken, (each) => each.status.services.length === 0);
+      expect(status.node).toBeUndefined();
+      await lab.objects.createService('waits', spec, annotations);
+      await lab.cluster.controller?.stop('SIGKILL');
+      await lab.cluster.startController(['--on-conflict', 'reallocate']);
+      expect(await addressOf('rivalled', (each) => each !== undefined)).toBe(other);
+      await lab.announcement(taken, (each) => told(each).includes('Conflict True'));
+    } finally {
+      change('del');
+    }
+    await addressOf('waits', (each) => each === taken);
+    await lab.answer(lab.client, { host: taken });
+    for (const name of ['rivalled', 'waits']) await lab.objects.deleteService(name);
+    await lab.objects.deletePool('rivalled');
+    await lab.cluster.controller?.stop();
+    await lab.cluster.startController();
   });
 });
 
@@ -541,6 +584,55 @@ describe('halves that are switched off', () => {
   });
 });
 
+describe('connections through an address', { timeout: 60_000 }, () => {
+  const EXCLUDED = 'node.kubernetes.io/exclude-from-external-load-balancers';
+  const exclude = (name: string, value: string | null) =>
+    lab.cluster.api.patch(
+      NODES,
+      { name },
+      { metadata: { labels: { [EXCLUDED]: value } } },
+      { type: 'merge', fieldManager: 'test' },
+    );
+
+  it.each(['IPv4', 'IPv6'])(
+    'live on while its node is drained, and while its agents stop (%s)',
+    async (family) => {
+      const host = web[family === 'IPv4' ? 0 : 1];
+      const { client } = lab.cluster.plan;
+      const owner = async (before?: string) => {
+        const { status } = await lab.announcement(ip(host), (each) => each.status.node !== before);
+        return lab.node(status.node ?? '');
+      };
+      const connections: LongConnection[] = [];
+      const open = async () => connections.push(await LongConnection.open(client, host));
+      const answered = () => Promise.all(connections.map((each) => each.answered()));
+      // Several, so that none is likely to come to the right pod by chance.
+      for (let i = 0; i < 4; i++) await open();
+      const first = await owner();
+      try {
+        await exclude(first.name, 'true');
+        const second = await owner(first.name);
+        await open();
+        await answered();
+        // Rules, and what they know of connections, outlive the agent.
+        await lab.cluster.agents.get(second.name)?.stop();
+        const third = await owner(second.name);
+        await answered();
+        await exclude(first.name, null);
+        await lab.cluster.startAgent(second);
+        await lab.cluster.takesPart(second);
+        await exclude(third.name, 'true');
+        await owner(third.name);
+        await answered();
+        await exclude(third.name, null);
+      } finally {
+        for (const each of connections) each.close();
+      }
+      expect(connections.map(({ ended }) => ended)).toEqual(connections.map(() => undefined));
+    },
+  );
+});
+
 describe('the owner of an address that goes off the LAN', () => {
   it('is followed by another node, once, and traffic goes on', async () => {
     const owner = await lab.ownerOf(web[0]);
@@ -585,6 +677,51 @@ describe('under random faults', () => {
     },
     runs * EACH,
   );
+});
+
+describe('an address on a LAN that only some nodes are on', { timeout: 60_000 }, () => {
+  it('is on these, and leaves one that loses its carrier there, which has another interface and is heard', async () => {
+    const nodes = lab.cluster.plan.nodes.slice(0, 2);
+    const lan = new SecondLan(nodes);
+    const wire = new WireObserver(lan.client);
+    const address = ip('203.0.113.200') as Ipv4; // written in IPv4
+    const stop = wire.keepAsking(address);
+    const macs = () => wire.sightings.map(({ mac }) => mac).filter((mac, i, all) => mac !== all[i - 1]);
+    try {
+      await lab.objects.createPool('second', { addresses: [address], autoAssign: false });
+      const annotations = { 'fairlead.dev/address-pool': 'second' };
+      await lab.objects.createService('second', { selector: { app: 'web' } }, annotations);
+      const { status } = await lab.announcement(address, (each) => each.status.node !== undefined);
+      expect(status.interfaces).toEqual([SECOND_INTERFACE]);
+      expect(status.excluded).toEqual([
+        {
+          node: 'node-3',
+          reason: 'no fit interface of the node is on the subnet of the address, and other nodes have one',
+        },
+      ]);
+      const [owner, other] = nodes.toSorted((node) => (node.name === status.node ? -1 : 1)) as [
+        LabNode,
+        LabNode,
+      ];
+      await wire.first((each) => each.mac === lan.macOf(owner));
+      lan.setCarrier(owner, false);
+      await wire.first((each) => each.mac === lan.macOf(other));
+      const moved = await lab.announcement(
+        address,
+        (each) => each.status.node === other.name && each.status.excluded.length === 2,
+      );
+      expect(moved.status.standbys).toEqual([]);
+      lan.setCarrier(owner, true);
+      await lab.announcement(address, (each) => each.status.standbys[0]?.node === owner.name);
+      expect(macs()).toEqual([lan.macOf(owner), lan.macOf(other)]);
+    } finally {
+      stop();
+      wire.close();
+      lan.remove();
+    }
+    await lab.objects.deleteService('second');
+    await lab.objects.deletePool('second');
+  });
 });
 
 describe('a node that has no interface to announce on any more', { timeout: 60_000 }, () => {

@@ -16,6 +16,23 @@ function three(): Members {
   return members;
 }
 
+describe('what a node can announce on', () => {
+  it('is known to the others, at once where it loses a link, and not where it is more than a message carries', () => {
+    const members = three();
+    const link = (name: string) => ({ name, subnets: ['192.0.2.0/24', '2001:db8::/64'] });
+    const seen = () => members.of('b').linksOf(members.now, 'a');
+    members.send('a', members.of('a').setLinks(members.now, [link('eth0'), link('eth1')]));
+    members.advance(2 * TIMING.heartbeat);
+    expect(seen()).toEqual([link('eth0'), link('eth1')]);
+    members.send('a', members.of('a').setLinks(members.now, [link('eth0')]));
+    expect(seen()).toEqual([link('eth0')]);
+    const many = Array.from({ length: 20 }, (_, i) => link(`eth${i}`));
+    members.send('a', members.of('a').setLinks(members.now, many));
+    expect(seen()).toBeUndefined();
+    expect(members.of('b').states(members.now).get('a')).toBe('alive');
+  });
+});
+
 describe('a lease', () => {
   it('is granted by no voter that has just started', () => {
     const members = new Members(THREE, 'a', 'b', 'c');
@@ -47,6 +64,40 @@ describe('a lease', () => {
     members.advance(TIMING.lease);
     expect(members.holders(A)).toEqual([]);
     expect(members.of('a').hasQuorum(members.now)).toBe(false);
+  });
+
+  it('comes with the name of who gave it up, once and while that is news, and with none after a death', () => {
+    const members = three();
+    members.want('a', A, B);
+    expect(members.of('a').takeFormer()).toEqual(new Map());
+    members.want('b', A);
+    members.want('a', B);
+    members.advance(TIMING.heartbeat);
+    expect(members.holders(A)).toEqual(['b']);
+    expect(members.of('b').takeFormer()).toEqual(new Map([[A, 'a']]));
+    expect(members.of('b').takeFormer()).toEqual(new Map());
+    members.want('a');
+    members.advance(5_000);
+    members.want('b', A, B);
+    expect(members.holders(B)).toEqual(['b']);
+    members.members.delete('b');
+    members.want('c', A);
+    members.advance(1_000);
+    expect(members.holders(A)).toEqual(['c']);
+    for (const id of ['a', 'c']) expect(members.of(id).takeFormer()).toEqual(new Map());
+  });
+
+  it('of a message about former holders that is repeated later says nothing', () => {
+    const members = three();
+    members.want('a', A);
+    members.want('b', A);
+    members.want('a');
+    members.advance(TIMING.heartbeat);
+    const said = members.sent.filter(({ body }) => body.kind === 'former');
+    expect(said.length).toBeGreaterThan(0);
+    members.of('b').takeFormer();
+    for (const each of said) members.deliver(each);
+    expect(members.of('b').takeFormer()).toEqual(new Map());
   });
 
   it('goes to the one who waits as soon as the old one has ended, and before a second is over', () => {

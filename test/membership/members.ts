@@ -15,6 +15,8 @@ export class Members {
   readonly members = new Map<string, Member>();
   /** Everything that was ever sent, oldest first. */
   readonly sent: Message[] = [];
+  /** The same by what leaves together, for one member. */
+  readonly together: Message[][] = [];
   /** False: lost. */
   passes: (message: Message) => boolean = () => true;
   replays = 0;
@@ -54,6 +56,9 @@ export class Members {
   }
 
   send(from: string, out: readonly Outgoing[]): void {
+    const { epoch } = this.of(from);
+    for (const [to, bodies] of Map.groupBy(out, (each) => each.to))
+      this.together.push(bodies.map(({ body }) => ({ from, to, epoch, body })));
     for (const { to, body } of out) {
       const message: Message = { from, to, epoch: this.of(from).epoch, body };
       this.sent.push(message);

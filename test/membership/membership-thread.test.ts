@@ -23,6 +23,8 @@ interface Running {
   readonly thread: MembershipThread;
   readonly port: number;
   readonly heard: Map<string, number>;
+  /** Who had addresses before. */
+  readonly former: Map<Ip, string>;
 }
 
 const NEAR = ip('192.0.2.9');
@@ -35,20 +37,24 @@ afterEach(async () => {
 async function start(id: string, keys: Keys, holds = true): Promise<Running> {
   const listening = Promise.withResolvers<number>();
   const heard = new Map<string, number>();
+  const former = new Map<Ip, string>();
   const thread = new MembershipThread({
     id,
     port: 0,
     holds,
     keys,
     onChange: () => {},
-    onRenewed: () => {},
+    onGained: () => {},
     onHeard: (from, epoch) => heard.set(from, epoch),
+    onFormer: (told) => {
+      for (const [address, node] of told) former.set(address, node);
+    },
     onLook: async (address) => ({ near: address === NEAR, macs: address === NEAR ? [MAC] : [] }),
     onListening: listening.resolve,
     onProblem: (message) => listening.reject(new Error(message)),
   });
   running.push(thread);
-  return { thread, port: await listening.promise, heard };
+  return { thread, port: await listening.promise, heard, former };
 }
 
 function rosterOf(members: Readonly<Record<string, Running>>, host: Ip) {
@@ -72,15 +78,16 @@ describe.each([['127.0.0.1'], ['::1']])('threads over %s', (host) => {
     expect(await holders(members, B, 1)).toEqual(['a']);
     members.b.thread.want(new Set([A]));
     await until(
-      () => members.b.thread.states.get('a'),
+      () => members.b.thread.stateOf('a'),
       (state) => state === 'alive',
     );
     members.a.thread.want(new Set([B]));
     expect(members.a.thread.holds(A)).toBe(false);
     expect(await holders(members, A, 1)).toEqual(['b']);
+    expect(members.b.former).toEqual(new Map([[A, 'a']]));
     await members.a.thread.close();
     await until(
-      () => members.b.thread.states.get('a'),
+      () => members.b.thread.stateOf('a'),
       (state) => state === 'dead',
     );
   });
@@ -145,7 +152,9 @@ describe('a thread', () => {
   });
 
   it('tells how late its timers are', async () => {
-    const { thread } = await start('a', KEYS);
+    const a = await start('a', KEYS);
+    const { thread } = a;
+    thread.setRoster(rosterOf({ a }, ip('127.0.0.1')));
     const { delay } = await until(
       () => thread.figures(),
       (figures) => figures.delay.most > 0,

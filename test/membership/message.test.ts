@@ -3,15 +3,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type Body,
+  bytesOfReport,
   CHANGES_BYTES,
   CONTENDED_BYTES,
   decodeMessage,
   encodeMessage,
+  FORMER_BYTES,
   isPortable,
   LONGEST_MESSAGE,
   type Message,
   MOST_MACS,
   NODE_STATES,
+  portableLinks,
   VIEW_BYTES,
 } from '../../src/membership/message.ts';
 import { LONGEST_NAME } from '../../src/membership/roster.ts';
@@ -29,6 +32,17 @@ const address: fc.Arbitrary<Ip> = fc.oneof(
   fc.bigInt({ min: 0n, max: 2n ** 128n - 1n }).map((value) => fromBigInt('IPv6', value)),
 );
 
+const links = fc.option(
+  fc.array(
+    fc.record({
+      name: fc.stringMatching(/^[a-z0-9.]{1,15}$/),
+      subnets: fc.subarray(['192.0.2.0/24', '10.0.0.0/8', '2001:db8::/64', '0.0.0.0/0', '2001:db8::1/128']),
+    }),
+    { maxLength: 3 },
+  ),
+  { nil: undefined },
+);
+
 const body: fc.Arbitrary<Body> = fc.oneof(
   fc.record({ kind: fc.constant('hello' as const), nonce: u64 }),
   fc.record({ kind: fc.constant('welcome' as const), nonce: u64, token: u64 }),
@@ -38,6 +52,7 @@ const body: fc.Arbitrary<Body> = fc.oneof(
     seq: u32,
     acked: u32,
     leaving: fc.boolean(),
+    links,
     viewVersion: u32,
     base: u32,
     changes: fc.array(fc.record({ address, wants: fc.boolean() }), { maxLength: 30 }),
@@ -50,15 +65,23 @@ const body: fc.Arbitrary<Body> = fc.oneof(
     results: fc.array(fc.boolean(), { maxLength: 108 }),
     retryAfter: u16,
     viewVersion: u32,
-    view: fc.array(fc.record({ name: fc.constant('node-1'), state: fc.constantFrom(...NODE_STATES) }), {
-      maxLength: 20,
-    }),
+    view: fc.array(
+      fc.record({ name: fc.constant('node-1'), state: fc.constantFrom(...NODE_STATES), links }),
+      { maxLength: 4 },
+    ),
     contended: fc.array(address, { maxLength: 11 }),
   }),
   fc.record({ kind: fc.constant('nudge' as const), token: u64, count: u32 }),
   fc.record({ kind: fc.constant('refuse' as const), token: u64 }),
   fc.record({ kind: fc.constant('behind' as const) }),
   fc.record({ kind: fc.constant('look' as const), nonce: u64, address }),
+  fc.record({
+    kind: fc.constant('former' as const),
+    token: u64,
+    seq: u32,
+    node: name,
+    addresses: fc.array(address, { maxLength: 30 }),
+  }),
   fc.record({
     kind: fc.constant('seen' as const),
     nonce: u64,
@@ -120,6 +143,15 @@ describe('a message', () => {
   it('fits its bounds with the longest names and everything that a voter may put in', () => {
     const longest = 'n'.repeat(LONGEST_NAME);
     const header = { from: longest, to: longest, epoch: 1 };
+    const widest = Array.from({ length: 5 }, (_, i) => ({
+      name: `eth${i}`,
+      subnets: ['192.0.2.0/24', '2001:db8::/64'],
+    }));
+    expect(portableLinks(widest)).toBe(widest);
+    expect(portableLinks([...widest, ...widest])).toBeUndefined();
+    expect(bytesOfReport({ name: 'n'.repeat(253), state: 'alive', links: widest })).toBeLessThanOrEqual(
+      VIEW_BYTES,
+    );
     const changes = Array.from({ length: Math.floor(CHANGES_BYTES / 5) }, () => ({
       address: ip('192.0.2.1'),
       wants: true,
@@ -130,6 +162,7 @@ describe('a message', () => {
       seq: 1,
       acked: 1,
       leaving: true,
+      links: widest,
       viewVersion: 1,
       base: 1,
       changes,
@@ -143,10 +176,13 @@ describe('a message', () => {
       results: changes.map(() => true),
       retryAfter: 1,
       viewVersion: 1,
-      view: [{ name: 'n'.repeat(VIEW_BYTES - 3).slice(0, LONGEST_NAME), state: 'alive' }],
+      view: [{ name: 'n'.repeat(253), state: 'alive', links: widest }],
       contended: Array.from({ length: Math.floor(CONTENDED_BYTES / 17) }, () => ip('2001:db8::1')),
     };
     expect(encodeMessage({ ...header, body: ack }).length).toBeLessThanOrEqual(LONGEST_MESSAGE);
+    const addresses = Array.from({ length: Math.floor(FORMER_BYTES / 5) }, () => ip('192.0.2.1'));
+    const former: Body = { kind: 'former', token: 1n, seq: 1, node: longest, addresses };
+    expect(encodeMessage({ ...header, body: former }).length).toBeLessThanOrEqual(LONGEST_MESSAGE);
   });
 
   it('carries every roster that says it is portable', () => {

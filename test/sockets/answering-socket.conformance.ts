@@ -138,6 +138,29 @@ export function describeAnsweringSocket(name: string, makeWire: () => AnsweredWi
       expect(socket.counts()).toMatchObject({ 'answered arp': 1, 'no right to answer': 1 });
     });
 
+    it('answers while a shared deadline lasts, whoever moves it', async () => {
+      const cells = new BigInt64Array(new SharedArrayBuffer(16));
+      const deadline = { cells, index: 1 };
+      socket.set(FOUR, deadline, 'no right to answer');
+      host.ask(FOUR);
+      await counted('no right to answer');
+      Atomics.store(cells, 1, process.hrtime.bigint() + 3_600_000_000_000n);
+      host.ask(FOUR);
+      await counted('answered arp');
+      Atomics.store(cells, 1, process.hrtime.bigint());
+      host.ask(FOUR);
+      await counted('no right to answer', 2);
+      expect(gratuitousArp(FOUR, wire.mac).map((frame) => socket.announce(FOUR, frame))).toEqual([
+        false,
+        false,
+      ]);
+      socket.set(FOUR, 0, 'wrong interface');
+      Atomics.store(cells, 1, process.hrtime.bigint() + 3_600_000_000_000n);
+      host.ask(FOUR);
+      await counted('wrong interface');
+      expect(socket.counts()['answered arp']).toBe(1);
+    });
+
     it('announces what it may answer for, and sends what speaks for nobody', async () => {
       serve(FOUR);
       socket.set(SIX, 0, 'no right to answer');
@@ -198,6 +221,32 @@ export function describeAnsweringSocket(name: string, makeWire: () => AnsweredWi
       await new Promise((resolve) => setImmediate(resolve));
       expect(claims.length).toBeGreaterThan(0);
       expect(claims.length).toBeLessThanOrEqual(1 + (systemClock.now() - start) / 15);
+    });
+
+    it('answers in a storm of frames for others, of which none comes to JavaScript', async () => {
+      serve(FOUR);
+      const storm = Array.from({ length: 256 }, (_, i) => {
+        const [asked, spoken] = [ip(`10.9.1.${i}`), ip(`10.9.2.${i}`)] as Ipv4[]; // written in IPv4
+        const from = { source: FOREIGN, senderMac: FOREIGN, senderIp: spoken ?? NO_IPV4 };
+        return arpRequest(asked ?? NO_IPV4, { ...from, operation: i % 2 === 0 ? 'request' : 'reply' });
+      });
+      for (let i = 0; i < 20_000; i++) {
+        host.send('arp', storm[i % storm.length] ?? new Uint8Array());
+        if (i % 100 === 0) host.ask(FOUR);
+      }
+      // What comes faster than it is read is lost, ours with the others': a host asks again.
+      await vi.waitFor(
+        () => {
+          host.ask(FOUR);
+          expect(socket.counts()['answered arp']).toBeGreaterThan(0);
+        },
+        { interval: 20, timeout: 10_000 },
+      );
+      await vi.waitFor(() => expect(host.answers).toContain(wire.mac), { interval: 2 });
+      const { 'received arp': received, 'not our address': others } = socket.counts();
+      expect(received).toBeGreaterThan(1_000);
+      expect(others).toBeGreaterThan(500);
+      expect(claims).toEqual([]);
     });
 
     it('counts what it does not answer by its reason', async () => {

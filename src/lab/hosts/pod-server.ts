@@ -2,7 +2,7 @@
 // Called with the pod's name and its node's; stops with its parent.
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:http';
-import { POD_PORT, type PodAnswer } from '../pod-answer.ts';
+import { ECHO_PATH, POD_PORT, type PodAnswer } from '../pod-answer.ts';
 
 const [pod = '', node = ''] = process.argv.slice(2);
 
@@ -10,6 +10,10 @@ const answer = (source: string): string =>
   `${JSON.stringify({ pod, node, source: source.replace(/^::ffff:/, '') } satisfies PodAnswer)}\n`;
 
 createServer((request, response) => {
+  if (request.url === ECHO_PATH) {
+    request.pipe(response);
+    return;
+  }
   // A connection a request, so that each one is balanced anew.
   response.setHeader('connection', 'close');
   response.setHeader('content-type', 'application/json');
