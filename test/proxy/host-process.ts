@@ -27,8 +27,9 @@ let asking = false;
 const collected: Reply[] = [];
 let finished: Promise<void> | undefined;
 
-/** Connections that `open` made, by number. */
+/** Connections that `open` made, by number, and the code of the error that ended one. */
 const opened: Socket[] = [];
+const ended = new Map<number, string>();
 
 answerCalls({
   serve,
@@ -40,15 +41,24 @@ answerCalls({
     });
     return new Promise<void>((resolve) => server.listen(port, '::', resolve));
   },
-  /** Opens a TCP connection that stays; resolves with its number. */
+  /** Opens a TCP connection that stays; resolves with its number, or rejects where nobody takes it. */
   open(address: string, port: number) {
     const socket = connect({ host: address, port });
-    socket.on('error', () => {});
-    return new Promise<number>((resolve) => socket.once('connect', () => resolve(opened.push(socket) - 1)));
+    const number = opened.push(socket) - 1;
+    return new Promise<number>((resolve, reject) => {
+      socket.once('connect', () => resolve(number));
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        ended.set(number, error.code ?? error.message);
+        reject(error);
+      });
+    });
   },
   /** Says something on a connection; resolves with what comes back, or with the error's code. */
   say(number: number, text: string) {
     const socket = opened[number];
+    // On a busy machine the last packet of the handshake may be the one that meets the reset.
+    const error = ended.get(number);
+    if (error !== undefined) return error;
     return new Promise<string>((resolve) => {
       socket?.once('data', (data) => resolve(data.toString()));
       socket?.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
