@@ -4,11 +4,18 @@ import { advertisementProblems } from './advertisement.ts';
 import { checkAccounts } from './cloud-account.ts';
 import { checkPools } from './pool.ts';
 import type { Problem } from './problem.ts';
+import { checkQuotas } from './quota.ts';
 import { checkReservations } from './reservation.ts';
 
 const GROUP = 'fairlead.dev';
 const VERSION = `${GROUP}/v1alpha1`;
-const KINDS = ['IPAddressPool', 'L2Advertisement', 'AddressReservation', 'CloudAccount'] as const;
+const KINDS = [
+  'IPAddressPool',
+  'L2Advertisement',
+  'AddressReservation',
+  'AddressQuota',
+  'CloudAccount',
+] as const;
 
 export interface Linted {
   readonly problems: readonly Problem[];
@@ -39,6 +46,7 @@ export function lint(objects: readonly KubeObject[]): Linted {
   problems.push(
     ...[...bad.values(), ...overlaps.values()].flat(),
     ...[...checkReservations(of('AddressReservation')).problems.values()].flat(),
+    ...[...checkQuotas(of('AddressQuota')).problems.values()].flat(),
     ...[...checkAccounts(of('CloudAccount')).problems.values()].flat(),
     ...of('L2Advertisement').flatMap((object) => advertisementProblems(object, names)),
   );

@@ -5,7 +5,7 @@ import { RangeIndex } from '../net/range-index.ts';
 import type { Problem, Read } from './problem.ts';
 import { type PublishRule, readPublishRules } from './publish.ts';
 import { Reader } from './reader.ts';
-import type { Selector } from './selector.ts';
+import type { NamespaceRule, Selector } from './selector.ts';
 
 export interface AddressPool {
   readonly name: string;
@@ -34,11 +34,9 @@ const REUSES = ['lowest', 'least-recent'] as const;
 export type Reuse = (typeof REUSES)[number];
 
 /** Whom a pool serves; an empty list asks for nothing. */
-export interface PoolAllocation {
+export interface PoolAllocation extends NamespaceRule {
   /** Lower is tried first; 0 means unset, and comes last. */
   readonly priority: number;
-  readonly namespaces: readonly string[];
-  readonly namespaceSelectors: readonly Selector[];
   readonly serviceSelectors: readonly Selector[];
 }
 

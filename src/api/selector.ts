@@ -24,3 +24,21 @@ export function matches(selector: Selector, labels: Readonly<Record<string, stri
     }
   });
 }
+
+/** Namespaces by name or label; where both lists are empty, all of them. */
+export interface NamespaceRule {
+  readonly namespaces: readonly string[];
+  readonly namespaceSelectors: readonly Selector[];
+}
+
+export function selectsNamespace(
+  { namespaces, namespaceSelectors }: NamespaceRule,
+  namespace: string,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  return (
+    (namespaces.length === 0 && namespaceSelectors.length === 0) ||
+    namespaces.includes(namespace) ||
+    namespaceSelectors.some((selector) => matches(selector, labels))
+  );
+}

@@ -6,6 +6,7 @@ import { systemClock } from '../clock/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
 import type { Term } from '../kube/leader-election.ts';
 import {
+  ADDRESS_QUOTAS,
   ADDRESS_RESERVATIONS,
   ANNOUNCEMENTS,
   IP_ADDRESS_POOLS,
@@ -56,6 +57,7 @@ export async function runTerm(
   const namespaces = term.follow(NAMESPACES);
   const pools = term.follow(IP_ADDRESS_POOLS);
   const reservations = term.follow(ADDRESS_RESERVATIONS);
+  const quotas = term.follow(ADDRESS_QUOTAS);
   const nodes = term.follow(NODES);
   const advertisements = term.follow(L2_ADVERTISEMENTS);
   const announcements = term.follow(ANNOUNCEMENTS);
@@ -68,6 +70,7 @@ export async function runTerm(
     ...shared,
     pools: pools.store,
     reservations: reservations.store,
+    quotas: quotas.store,
     advertisements: advertisements.store,
     nodes: nodes.store,
   });
@@ -76,13 +79,14 @@ export async function runTerm(
   const stop = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   // Nothing is allocated before everything is known: a Service seen first must not take what another holds.
   // Advertisements do not decide on addresses; that their kind is missing must not hold back the rest.
-  // Nor is there anything reserved where the kind is missing.
+  // Nor is there anything reserved or limited where the kind is missing.
   const whole = [
     services.synced,
     namespaces.synced,
     nodes.synced,
     pools.synced,
     reservations.settled,
+    quotas.settled,
     cloud.settled,
   ];
   await Promise.race([stop, Promise.all(whole)]);

@@ -102,6 +102,7 @@ function addresses(
     nodes: ofKind<NodeObject>(objects, 'Node'),
     pools,
     reservations: [],
+    quotas: [],
   };
   const classes = { classes: new Set(lbClass), classless };
   const { moved, kept, problems } = planTakeover(cluster, { classes, now: Date.now() });

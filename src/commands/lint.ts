@@ -7,7 +7,7 @@ import { readManifests } from './manifests.ts';
 export function lintCommand(): Command {
   return new Command('lint')
     .description(
-      'checks pools, advertisements, reservations and cloud accounts in files; exit status 0: good, 1: problems, 2: cannot read',
+      'checks pools, advertisements, reservations, quotas and cloud accounts in files; exit status 0: good, 1: problems, 2: cannot read',
     )
     .requiredOption('-f, --filename <file...>', 'YAML or JSON files, folders, or - for standard input')
     .action(({ filename }: { readonly filename: readonly string[] }) => {

@@ -6,7 +6,14 @@ import type { Holding } from '../ipam/allocator.ts';
 import { type KubeApi, KubeError, type Resource } from '../kube/kube-api.ts';
 import { listAll } from '../kube/list-all.ts';
 import type { KubeObject } from '../kube/objects.ts';
-import { ADDRESS_RESERVATIONS, IP_ADDRESS_POOLS, NAMESPACES, NODES, SERVICES } from '../kube/resources.ts';
+import {
+  ADDRESS_QUOTAS,
+  ADDRESS_RESERVATIONS,
+  IP_ADDRESS_POOLS,
+  NAMESPACES,
+  NODES,
+  SERVICES,
+} from '../kube/resources.ts';
 import {
   applied,
   type ClusterObjects,
@@ -41,9 +48,16 @@ export function planCommand(): Command {
     'plan',
     'tells which Services would gain, lose or move an address if these pools were applied, or what a cloud account would do for one',
   )
-    .option('-f, --filename <file...>', 'pools: YAML or JSON files, folders, or - for standard input')
+    .option(
+      '-f, --filename <file...>',
+      'pools, reservations and quotas: YAML or JSON files, folders, or - for standard input',
+    )
     .option('--service <namespace/name>', 'what would be done in its cloud account for this Service')
-    .option('--replace', 'as if every pool and reservation that is not in the files were deleted', false)
+    .option(
+      '--replace',
+      'as if every pool, reservation and quota that is not in the files were deleted',
+      false,
+    )
     .option('--server-dry-run', 'also let the API server check the objects, without storing them', false)
     .option('--json', 'print one JSON object', false)
     .action(runPlan);
@@ -55,10 +69,14 @@ async function runPlan(options: PlanOptions): Promise<void> {
   const objects = readManifests(options.filename);
   const ofKind = ({ kind, group }: Resource) =>
     objects.filter((object) => object.kind === kind && object.apiVersion?.startsWith(`${group}/`));
-  const file = { pools: ofKind(IP_ADDRESS_POOLS), reservations: ofKind(ADDRESS_RESERVATIONS) };
-  if (file.pools.length + file.reservations.length === 0)
+  const file = {
+    pools: ofKind(IP_ADDRESS_POOLS),
+    reservations: ofKind(ADDRESS_RESERVATIONS),
+    quotas: ofKind(ADDRESS_QUOTAS),
+  };
+  if (file.pools.length + file.reservations.length + file.quotas.length === 0)
     throw new UsageError(
-      '-f: there is no IPAddressPool and no AddressReservation in the files; name some that have one',
+      '-f: there is no IPAddressPool, AddressReservation or AddressQuota in the files; name some that have one',
     );
   const api = await connect(options.kubeconfig);
   const cluster = await read(api);
@@ -66,6 +84,7 @@ async function runPlan(options: PlanOptions): Promise<void> {
     ? [
         ...(await dryRun(api, IP_ADDRESS_POOLS, file.pools)),
         ...(await dryRun(api, ADDRESS_RESERVATIONS, file.reservations)),
+        ...(await dryRun(api, ADDRESS_QUOTAS, file.quotas)),
       ]
     : [];
   const now = Date.now();
@@ -82,14 +101,15 @@ async function runPlan(options: PlanOptions): Promise<void> {
 
 async function read(api: KubeApi): Promise<ClusterObjects> {
   try {
-    const [services, namespaces, nodes, pools, reservations] = await Promise.all([
+    const [services, namespaces, nodes, pools, reservations, quotas] = await Promise.all([
       listAll(api, SERVICES),
       listAll(api, NAMESPACES),
       listAll(api, NODES),
       listAll(api, IP_ADDRESS_POOLS),
       listAll(api, ADDRESS_RESERVATIONS),
+      listAll(api, ADDRESS_QUOTAS),
     ]);
-    return { services, namespaces, nodes, pools, reservations };
+    return { services, namespaces, nodes, pools, reservations, quotas };
   } catch (error) {
     if (error instanceof KubeError) throw new UsageError(`the cluster cannot be read: ${error.message}`);
     throw error;

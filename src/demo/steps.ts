@@ -7,7 +7,7 @@ import type { Cluster } from '../lab/cluster.ts';
 import { cutOff, macOf } from '../lab/network.ts';
 import { APP } from '../lab/objects.ts';
 import { type LabNode, POOL_ADDRESSES } from '../lab/plan.ts';
-import type { Requester, Target } from '../lab/requester.ts';
+import type { Requester } from '../lab/requester.ts';
 import { whenStored, within } from '../lab/waiting.ts';
 import { type Ipv4, type Ipv6, ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
@@ -180,7 +180,8 @@ export async function failover(stage: Stage, { addresses }: Shown, owner: LabNod
   if (claimants.size !== 1) throw new Error(`${claimants.size} nodes said that ${address} is theirs`);
   const ownerMac = macOf(owner);
   reporter.progress('waiting for the agents to agree, by leases, who announces');
-  await within(3 * LIMIT, 'a majority of the voters at each agent', untilLeased(cluster));
+  const agreed = Promise.all(cluster.plan.nodes.map((node) => cluster.takesPart(node)));
+  await within(3 * LIMIT, 'a majority of the voters at each agent', agreed);
   cutOff(owner);
   const cut = performance.now();
   reporter.progress(`cut ${owner.name} off the LAN; waiting for another node to take over`);
@@ -218,20 +219,6 @@ export async function release(stage: Stage, { addresses }: Shown): Promise<void>
     observed: { address: addresses[0] },
     milliseconds: performance.now() - began,
   });
-}
-
-/** Resolves when each agent hears a majority of the voters: a moment after they have found each other. */
-async function untilLeased(cluster: Cluster): Promise<void> {
-  const metrics: Target = { ...http('127.0.0.1', 10_249), path: '/metrics' };
-  const settles = async ({ name }: LabNode) => {
-    const agent = await cluster.requesterIn(name);
-    for (;;) {
-      const reply = await agent.ask(metrics);
-      if (reply.kind === 'answered' && reply.text.includes('\nfairlead_membership_quorum 1\n')) return;
-      await wait(POLL);
-    }
-  };
-  await Promise.all(cluster.plan.nodes.map(settles));
 }
 
 function nodeWith({ plan }: Cluster, mac: Mac): LabNode {

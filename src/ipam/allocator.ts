@@ -7,6 +7,7 @@ import { type Family, familyOf, type Ip } from '../net/address.ts';
 import { Holdings, sharerOf } from './holdings.ts';
 import { type Cause, type JournalEntry, kindOf } from './journal.ts';
 import { countByFamily, PoolSet, type Surroundings } from './pool-set.ts';
+import type { QuotaUse } from './quotas.ts';
 import type { Refusal } from './refusal.ts';
 import { type Placement, Search } from './search.ts';
 import { WaitingLine } from './waiting-line.ts';
@@ -67,7 +68,7 @@ export class Allocator {
         this.#pools.of(address)?.free[familyOf(address)].give(address);
     for (const address of this.#holdings.taken()) this.#count(address, 1);
     for (const [key, { request }] of this.#known)
-      for (const address of this.#holdings.of(key)) this.#countFor(request.namespace, address, 1);
+      for (const address of this.#holdings.of(key)) this.#countFor(request, address, 1);
 
     for (const [key, { request, wants }] of this.#known) {
       const stays = this.#stays(request);
@@ -98,6 +99,11 @@ export class Allocator {
       waiting: isFull ? this.#countWaiting(pool) : 0,
       beyondLimit: state.beyondLimit(),
     };
+  }
+
+  /** Undefined: there is no such quota, or it is not valid. */
+  quotaUse(quota: string): QuotaUse | undefined {
+    return this.#pools.quotas.use(quota);
   }
 
   holds(key: string): Holding {
@@ -230,7 +236,7 @@ export class Allocator {
 
   /** Returns whether this changed anything. */
   #assign(request: ServiceRequest, placements: readonly Placement[], cause: Cause): boolean {
-    const { key, namespace } = request;
+    const { key } = request;
     const addresses = placements.map(({ address }) => address);
     const origins = placements.map(({ pool }) => pool);
     const moved = origins.join() !== (this.#origins.get(key) ?? []).join();
@@ -241,8 +247,8 @@ export class Allocator {
     if (origins.length > 0) this.#origins.set(key, origins);
     else this.#origins.delete(key);
     for (const address of fresh) this.#count(address, 1);
-    for (const address of before) if (!addresses.includes(address)) this.#countFor(namespace, address, -1);
-    for (const address of addresses) if (!before.includes(address)) this.#countFor(namespace, address, 1);
+    for (const address of before) if (!addresses.includes(address)) this.#countFor(request, address, -1);
+    for (const address of addresses) if (!before.includes(address)) this.#countFor(request, address, 1);
     this.#freeAll(freed);
     this.#tellWaitingFor(touched, key);
     this.#loosened ||= loosened;
@@ -291,12 +297,15 @@ export class Allocator {
     if (state) state.assigned[familyOf(address)] += change;
   }
 
-  #countFor(namespace: string, address: Ip, change: 1 | -1): void {
-    if (!this.#pools.hasLimits) return;
+  #countFor(request: ServiceRequest, address: Ip, change: 1 | -1): void {
+    const { hasLimits, quotas } = this.#pools;
+    if (!hasLimits) return;
+    const family = familyOf(address);
+    if (quotas.size > 0) quotas.count(request, family, change);
     const state = this.#pools.of(address);
-    if (state?.pool.maxPerNamespace === undefined) return;
-    state.countFor(namespace, familyOf(address), change);
-    if (change < 0) this.#widened = true;
+    const limited = state?.pool.maxPerNamespace !== undefined;
+    if (limited) state.countFor(request.namespace, family, change);
+    if (change < 0 && (limited || quotas.size > 0)) this.#widened = true;
   }
 
   #countWaiting(pool: string): number {

@@ -1,9 +1,11 @@
 // All pools as they are now, and what keeps addresses of them back: nodes that have them, reservations.
 import type { AddressPool } from '../api/pool.ts';
+import type { Quota } from '../api/quota.ts';
 import type { Reservation } from '../api/reservation.ts';
 import { type Family, familyOf, type Ip, toBigInt } from '../net/address.ts';
 import { RangeIndex } from '../net/range-index.ts';
 import { PoolState } from './pool-state.ts';
+import { Quotas } from './quotas.ts';
 
 /** What there is beside the valid pools; whatever is left out is not there. */
 export interface Surroundings {
@@ -13,6 +15,8 @@ export interface Surroundings {
   readonly nodes?: ReadonlyMap<Ip, string>;
   /** No address is in two. */
   readonly reservations?: readonly Reservation[];
+  /** In name order. */
+  readonly quotas?: readonly Quota[];
 }
 
 /** Who an address is kept back for: `service`, or nobody. */
@@ -28,7 +32,8 @@ export class PoolSet {
   readonly inOrder: readonly PoolState[];
   readonly byName: ReadonlyMap<string, PoolState>;
   readonly setAside: ReadonlySet<string>;
-  /** Whether any pool counts what a namespace has. */
+  readonly quotas: Quotas;
+  /** Whether any pool or quota counts what a namespace has. */
   readonly hasLimits: boolean;
   readonly #byAddress = new RangeIndex<PoolState>();
   readonly #bars = new Map<Ip, Bar>();
@@ -39,7 +44,8 @@ export class PoolSet {
     this.inOrder = [...pools].sort(byRank).map((pool) => new PoolState(pool, before?.byName.get(pool.name)));
     this.byName = new Map(this.inOrder.map((state) => [state.pool.name, state]));
     this.setAside = surroundings.setAside ?? new Set();
-    this.hasLimits = pools.some(({ maxPerNamespace }) => maxPerNamespace !== undefined);
+    this.quotas = new Quotas(surroundings.quotas ?? []);
+    this.hasLimits = this.quotas.size > 0 || pools.some((pool) => pool.maxPerNamespace !== undefined);
     for (const state of this.inOrder)
       for (const range of state.pool.ranges) this.#byAddress.add(range, state);
     for (const reservation of surroundings.reservations ?? []) this.#reserve(reservation);

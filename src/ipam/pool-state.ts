@@ -1,6 +1,6 @@
 // One pool as the allocator sees it: which addresses it may give out, to whom, and how many are left.
 import type { AddressPool, PoolAllocation } from '../api/pool.ts';
-import { matches } from '../api/selector.ts';
+import { matches, selectsNamespace } from '../api/selector.ts';
 import type { ServiceRequest } from '../api/service.ts';
 import type { Family, Ip } from '../net/address.ts';
 import { type Range, sizeOf } from '../net/range.ts';
@@ -96,14 +96,11 @@ export class PoolState {
 }
 
 function refusedBy(
-  { namespaces, namespaceSelectors, serviceSelectors }: PoolAllocation,
+  allocation: PoolAllocation,
   { namespace, namespaceLabels, labels }: ServiceRequest,
 ): PoolRefusal['why'] | undefined {
-  const inNamespace =
-    (namespaces.length === 0 && namespaceSelectors.length === 0) ||
-    namespaces.includes(namespace) ||
-    namespaceSelectors.some((selector) => matches(selector, namespaceLabels));
-  if (!inNamespace) return 'OtherNamespaces';
+  if (!selectsNamespace(allocation, namespace, namespaceLabels)) return 'OtherNamespaces';
+  const { serviceSelectors } = allocation;
   const selected =
     serviceSelectors.length === 0 || serviceSelectors.some((selector) => matches(selector, labels));
   return selected ? undefined : 'OtherServices';

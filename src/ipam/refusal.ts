@@ -1,5 +1,6 @@
 // Why a Service does not get what it asks for: as a value for machines, and in words for its condition.
 import type { Family, Ip } from '../net/address.ts';
+import type { QuotaLimit } from './quotas.ts';
 
 /** Why one pool did not serve. */
 export interface PoolRefusal {
@@ -15,7 +16,11 @@ export interface PoolRefusal {
     | 'FullIPv4'
     | 'FullIPv6'
     | 'LimitIPv4'
-    | 'LimitIPv6';
+    | 'LimitIPv6'
+    | 'QuotaIPv4'
+    | 'QuotaIPv6';
+  /** With a quota: which. */
+  readonly by?: QuotaLimit;
 }
 
 /** Reasons are stable, CamelCase: they become condition reasons. */
@@ -41,7 +46,7 @@ export type Refusal =
   /** `address`: the one that was asked for, if it was. */
   | { readonly reason: 'NoMatchingPool'; readonly pools: readonly PoolRefusal[]; readonly address?: Ip }
   | { readonly reason: 'PoolExhausted'; readonly pools: readonly PoolRefusal[] }
-  /** The namespace has as many addresses as it may; `address` as above. */
+  /** The namespace has as many addresses as a pool or a quota allows; `address` as above. */
   | { readonly reason: 'LimitReached'; readonly pools: readonly PoolRefusal[]; readonly address?: Ip };
 
 export type RefusalReason = Refusal['reason'];
@@ -58,6 +63,10 @@ export function atLimit(family: Family): PoolRefusal['why'] {
   return family === 'IPv4' ? 'LimitIPv4' : 'LimitIPv6';
 }
 
+export function atQuota(family: Family): PoolRefusal['why'] {
+  return family === 'IPv4' ? 'QuotaIPv4' : 'QuotaIPv6';
+}
+
 const WHY: Readonly<Record<PoolRefusal['why'], string>> = {
   SetAside: 'set aside because it is not valid (see its Valid condition)',
   Drained: 'drained and gives out nothing (drain: true)',
@@ -70,6 +79,8 @@ const WHY: Readonly<Record<PoolRefusal['why'], string>> = {
   FullIPv6: 'without a free IPv6 address',
   LimitIPv4: 'at the limit of IPv4 addresses for the namespace (maxPerNamespace)',
   LimitIPv6: 'at the limit of IPv6 addresses for the namespace (maxPerNamespace)',
+  QuotaIPv4: 'closed to the namespace, which has as many IPv4 addresses as spec.maxIPv4',
+  QuotaIPv6: 'closed to the namespace, which has as many IPv6 addresses as spec.maxIPv6',
 };
 
 /** A readable sentence that names every pool considered. */
@@ -100,17 +111,16 @@ export function explain(refusal: Refusal): string {
 }
 
 function explainPools(pools: readonly PoolRefusal[]): string {
-  const byWhy = new Map<PoolRefusal['why'], string[]>();
-  for (const { pool, why } of pools) {
-    const names = byWhy.get(why);
+  const byWhy = new Map<string, string[]>();
+  for (const { pool, why, by } of pools) {
+    const text = by ? `${WHY[why]} of the AddressQuota "${by.quota}" allows: ${by.most}` : WHY[why];
+    const names = byWhy.get(text);
     if (names) names.push(`"${pool}"`);
-    else byWhy.set(why, [`"${pool}"`]);
+    else byWhy.set(text, [`"${pool}"`]);
   }
   const parts: string[] = [];
   for (const [why, names] of byWhy)
-    parts.push(
-      names.length === 1 ? `pool ${names[0]} is ${WHY[why]}` : `pools ${names.join(', ')} are ${WHY[why]}`,
-    );
+    parts.push(names.length === 1 ? `pool ${names[0]} is ${why}` : `pools ${names.join(', ')} are ${why}`);
   return parts.join('; ');
 }
 

@@ -4,7 +4,8 @@ import { type Family, familyOf, type Ip, toBigInt } from '../net/address.ts';
 import { type Holdings, sharerOf } from './holdings.ts';
 import type { PoolSet } from './pool-set.ts';
 import type { PoolState } from './pool-state.ts';
-import { atLimit, full, lacks, type PoolRefusal, type Refusal } from './refusal.ts';
+import type { QuotaLimit } from './quotas.ts';
+import { atLimit, atQuota, full, lacks, type PoolRefusal, type Refusal } from './refusal.ts';
 
 export interface Placement {
   readonly address: Ip;
@@ -77,8 +78,10 @@ export class Search {
     const conflict = this.#holdings.conflict(address, request.key, sharerOf(request));
     if (conflict) return { reason: 'AddressInUse', address, ...conflict };
     const family = familyOf(address);
-    if (!this.#isAtLimit(state, family, request)) return undefined;
-    return { reason: 'LimitReached', pools: [{ pool, why: atLimit(family) }], address };
+    if (this.#isAtLimit(state, family, request))
+      return { reason: 'LimitReached', pools: [{ pool, why: atLimit(family) }], address };
+    const by = this.#reachedQuota(family, request);
+    return by && { reason: 'LimitReached', pools: [{ pool, why: atQuota(family), by }], address };
   }
 
   /** New addresses for these families: from one pool where one has them all, else each from the first that has it. */
@@ -124,7 +127,8 @@ export class Search {
       const found = this.#offer(state, family, request);
       if (typeof found !== 'string') return found;
       const pool = state.pool.name;
-      refusals.set(`${pool} ${found}`, { pool, why: found });
+      const by = found === atQuota(family) ? this.#reachedQuota(family, request) : undefined;
+      refusals.set(`${pool} ${found}`, { pool, why: found, ...(by ? { by } : {}) });
     }
     return undefined;
   }
@@ -135,6 +139,7 @@ export class Search {
     if (why) return why;
     if (!state.has(family)) return lacks(family);
     if (this.#isAtLimit(state, family, request)) return atLimit(family);
+    if (this.#reachedQuota(family, request)) return atQuota(family);
     const address =
       this.#reserved(state, family, request) ??
       this.#company(state, family, request) ??
@@ -147,6 +152,11 @@ export class Search {
   #isAtLimit(state: PoolState, family: Family, { key, namespace }: ServiceRequest): boolean {
     const own = this.#holdings.of(key).filter((each) => familyOf(each) === family);
     return state.isAtLimit(namespace, family, own.filter((each) => this.#pools.of(each) === state).length);
+  }
+
+  #reachedQuota(family: Family, request: ServiceRequest): QuotaLimit | undefined {
+    const own = this.#holdings.of(request.key).filter((each) => familyOf(each) === family);
+    return this.#pools.quotas.reached(request, family, own.length);
   }
 
   #reserved(state: PoolState, family: Family, request: ServiceRequest): Ip | undefined {
@@ -211,7 +221,7 @@ export class Search {
       ...aside.map((name) => ({ pool: name, why: 'SetAside' }) as const),
     ];
     const says = (...whys: readonly PoolRefusal['why'][]) => refusals.some(({ why }) => whys.includes(why));
-    const canCome = (family: Family) => says(full(family), atLimit(family));
+    const canCome = (family: Family) => says(full(family), atLimit(family), atQuota(family));
     // A family that no pool has for it never comes by waiting.
     const passes = request.bothRequired ? missing.every(canCome) : missing.some(canCome);
     if (!passes) return { reason: 'NoMatchingPool', pools };

@@ -20,7 +20,7 @@ export function wishOf(request: ServiceRequest, held: readonly Ip[], pools: Pool
     bothRequired,
     addresses,
     pool,
-    pools.hasLimits ? namespace : '',
+    ...(pools.hasLimits ? [namespace, pools.quotas.limits(request)] : []),
     ...(sharingKey === undefined ? [] : [sharingKey, ports, backend]),
   ]);
 }

@@ -109,6 +109,13 @@ export const CLOUD_ACCOUNTS: Resource = {
   namespaced: false,
 };
 
+export const ADDRESS_QUOTAS: Resource = {
+  group: 'fairlead.dev',
+  version: 'v1alpha1',
+  plural: 'addressquotas',
+  kind: 'AddressQuota',
+  namespaced: false,
+};
 export const ADDRESS_RESERVATIONS: Resource = {
   group: 'fairlead.dev',
   version: 'v1alpha1',

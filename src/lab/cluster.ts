@@ -1,5 +1,6 @@
 // A whole cluster on one machine: network, control plane, nodes with pods, and Fairlead's own processes in it.
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { KubeApi } from '../kube/kube-api.ts';
 import type { ApiServerKind } from './api-server.ts';
 import { AwsHost } from './aws-host.ts';
@@ -8,8 +9,18 @@ import { buildNetwork } from './network.ts';
 import { createObjects } from './objects.ts';
 import { type LabNode, type LabPlan, planLab } from './plan.ts';
 import { type LabProcess, startFairlead, startScript } from './processes.ts';
-import { Requester } from './requester.ts';
+import { Requester, type Target } from './requester.ts';
 import { StandIns } from './stand-ins.ts';
+
+/** Milliseconds. */
+const POLL = 20;
+const AGENT_METRICS: Target = {
+  host: '127.0.0.1',
+  port: 10_249,
+  path: '/metrics',
+  protocol: 'http',
+  timeout: 1_000,
+};
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -34,6 +45,8 @@ export class Cluster {
   controller: LabProcess | undefined;
   aws: AwsHost | undefined;
   readonly #folder: string;
+  /** Who asks the agents on their nodes, by node. */
+  readonly #probes = new Map<string, Promise<Requester>>();
   /** Everything else that runs. */
   readonly #parts: { stop(): Promise<unknown> }[] = [];
 
@@ -102,6 +115,19 @@ export class Cluster {
     const requester = await Requester.start(namespace, this.#folder);
     this.#parts.push(requester);
     return requester;
+  }
+
+  /** Resolves once the node's agent hears a majority of the voters, so that it may be given addresses. */
+  async takesPart({ name }: LabNode): Promise<void> {
+    const probe = this.#probes.get(name) ?? this.requesterIn(name);
+    this.#probes.set(name, probe);
+    const requester = await probe;
+    const said = '\nfairlead_membership_quorum 1\n';
+    for (;;) {
+      const reply = await requester.ask(AGENT_METRICS);
+      if (reply.kind === 'answered' && reply.text.includes(said)) return;
+      await wait(POLL);
+    }
   }
 
   /** Stops every process. The network ends with the namespace that it is in. */

@@ -1,18 +1,25 @@
-// Pools, reservations and advertisements: read all at once, hand what decides on addresses to the provider, and say
+// Pools, reservations, quotas and advertisements: read all at once, hand what decides on addresses to the provider, and say
 // on each what is wrong with it, how full it is, or who is in its way.
 import { advertisementProblems } from '../api/advertisement.ts';
 import { type CheckedPools, checkPools } from '../api/pool.ts';
+import { type CheckedQuotas, checkQuotas } from '../api/quota.ts';
 import { type CheckedReservations, checkReservations } from '../api/reservation.ts';
 import type { Clock, Timer } from '../clock/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { type KubeApi, KubeError, type Resource } from '../kube/kube-api.ts';
 import type { KubeObject, NodeObject } from '../kube/objects.ts';
-import { ADDRESS_RESERVATIONS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../kube/resources.ts';
+import {
+  ADDRESS_QUOTAS,
+  ADDRESS_RESERVATIONS,
+  IP_ADDRESS_POOLS,
+  L2_ADVERTISEMENTS,
+} from '../kube/resources.ts';
 import type { Store } from '../kube/store.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { L2Provider } from '../providers/l2/l2-provider.ts';
 import { type ConfigState, configPatch } from '../status/config-status.ts';
 import { poolStatements, usageEvent } from '../status/pool-conditions.ts';
+import { quotaStatements } from '../status/quota-conditions.ts';
 import { reservationStatements } from '../status/reservation-conditions.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 import { NamedInterfaces } from './named-interfaces.ts';
@@ -34,6 +41,7 @@ export interface ConfigOptions {
   readonly api: KubeApi;
   readonly pools: Store<KubeObject>;
   readonly reservations: Store<KubeObject>;
+  readonly quotas: Store<KubeObject>;
   readonly advertisements: Store<KubeObject>;
   readonly nodes: Store<NodeObject>;
   readonly provider: L2Provider;
@@ -49,6 +57,7 @@ export class Config {
   /** What nodes have of each pool. */
   #nodes: ReadonlyMap<string, readonly string[]> = new Map();
   #reservations: CheckedReservations = { reservations: [], problems: new Map() };
+  #quotas: CheckedQuotas = { quotas: [], problems: new Map() };
   readonly #interfaces: NamedInterfaces;
   #reading: Timer | undefined;
   #expiring: Timer | undefined;
@@ -65,10 +74,10 @@ export class Config {
 
   /** Takes the stores as they are and follows their changes until `signal` aborts. */
   start(signal: AbortSignal): void {
-    const { pools, reservations, advertisements, nodes } = this.#options;
+    const { pools, reservations, quotas, advertisements, nodes } = this.#options;
     this.#read();
     const unsubscribe = [
-      ...[pools, reservations].map((store) =>
+      ...[pools, reservations, quotas].map((store) =>
         store.subscribe(() => {
           this.#inputChanged();
           this.changed();
@@ -103,7 +112,7 @@ export class Config {
   }
 
   #read(): void {
-    const { pools, nodes, provider, clock } = this.#options;
+    const { pools, quotas, nodes, provider, clock } = this.#options;
     const now = clock.wallTime().getTime();
     const reservations = [...this.#options.reservations.values()];
     const addresses = nodeAddresses(nodes.values());
@@ -114,6 +123,7 @@ export class Config {
       [...pools.values()].map((object) => [object.metadata.name, object.metadata.labels, specOf(object)]),
       reservations.map((object) => [object.metadata.name, specOf(object)]),
       current.map(({ name }) => name),
+      [...quotas.values()].map((object) => [object.metadata.name, specOf(object)]),
       [...addresses],
     ]);
     if (inputs === this.#inputs) return;
@@ -122,10 +132,12 @@ export class Config {
     this.#pools = checkPools([...pools.values()]);
     this.#nodes = nodesInPools(this.#pools.pools, addresses);
     this.#reservations = checked;
+    this.#quotas = checkQuotas([...quotas.values()]);
     provider.setPools(this.#pools.pools, {
       setAside: new Set(this.#pools.problems.keys()),
       nodes: addresses,
       reservations: current,
+      quotas: this.#quotas.quotas,
     });
   }
 
@@ -139,7 +151,7 @@ export class Config {
   }
 
   #write(): void {
-    const { pools, reservations, advertisements, provider, metrics, clock } = this.#options;
+    const { pools, reservations, quotas, advertisements, provider, metrics, clock } = this.#options;
     for (const gauge of [metrics.poolAssigned, metrics.poolAvailable, metrics.poolWaiting]) gauge.reset();
     for (const object of pools.values()) this.#writePool(object);
     const now = clock.wallTime().getTime();
@@ -149,6 +161,13 @@ export class Config {
       this.#patch(ADDRESS_RESERVATIONS, object, {
         problems: this.#reservations.problems.get(name) ?? [],
         statements: reservationStatements(reservation, now, (address) => provider.holderOf(address)),
+      });
+    }
+    for (const object of quotas.values()) {
+      const { name } = object.metadata;
+      this.#patch(ADDRESS_QUOTAS, object, {
+        problems: this.#quotas.problems.get(name) ?? [],
+        statements: quotaStatements(provider.quotaUse(name)),
       });
     }
     const names = new Set([...pools.values()].map(({ metadata }) => metadata.name));

@@ -1,6 +1,7 @@
 // What a change of pools would do to the addresses of Services, found by letting the allocator do it.
 import { type CheckedPools, checkPools } from '../api/pool.ts';
 import type { Problem } from '../api/problem.ts';
+import { type CheckedQuotas, checkQuotas } from '../api/quota.ts';
 import { type CheckedReservations, checkReservations } from '../api/reservation.ts';
 import { readService, type ServiceClasses, type ServiceRead, type ServiceRequest } from '../api/service.ts';
 import { Allocator, type Holding } from '../ipam/allocator.ts';
@@ -15,6 +16,7 @@ import { nodeAddresses } from './node-addresses.ts';
 export interface PoolObjects {
   readonly pools: readonly KubeObject[];
   readonly reservations: readonly KubeObject[];
+  readonly quotas: readonly KubeObject[];
 }
 
 export interface ClusterObjects extends PoolObjects {
@@ -38,7 +40,7 @@ export interface Plan {
   readonly changes: readonly PlannedChange[];
   /** Services of ours that stay as they are. */
   readonly unchanged: number;
-  /** What would be wrong with the pools and reservations afterwards. */
+  /** What would be wrong with the pools, reservations and quotas afterwards. */
   readonly problems: readonly Problem[];
 }
 
@@ -109,7 +111,7 @@ export function planTakeover(
   return { moved, kept: requests.length - moved.length, problems: problemsOf(found) };
 }
 
-/** The pools and reservations once those of a file are applied: in place of what has their names, younger than all. */
+/** The pools, reservations and quotas once those of a file are applied: in place of what has their names, younger than all. */
 export function applied(
   current: PoolObjects,
   file: PoolObjects,
@@ -130,32 +132,40 @@ export function applied(
   return {
     pools: merge(current.pools, file.pools),
     reservations: merge(current.reservations, file.reservations),
+    quotas: merge(current.quotas, file.quotas),
   };
 }
 
 interface Checked {
   readonly pools: CheckedPools;
   readonly reservations: CheckedReservations;
+  readonly quotas: CheckedQuotas;
 }
 
-function checked({ pools, reservations }: PoolObjects): Checked {
-  return { pools: checkPools(pools), reservations: checkReservations(reservations) };
+function checked({ pools, reservations, quotas }: PoolObjects): Checked {
+  return {
+    pools: checkPools(pools),
+    reservations: checkReservations(reservations),
+    quotas: checkQuotas(quotas),
+  };
 }
 
-function problemsOf({ pools, reservations }: Checked): Problem[] {
-  return [pools.problems, pools.overlaps, reservations.problems].flatMap((all) => [...all.values()].flat());
+function problemsOf({ pools, reservations, quotas }: Checked): Problem[] {
+  const found = [pools.problems, pools.overlaps, reservations.problems, quotas.problems];
+  return found.flatMap((all) => [...all.values()].flat());
 }
 
 function setPools(
   allocator: Allocator,
   cluster: ClusterObjects,
-  { pools, reservations }: Checked,
+  { pools, reservations, quotas }: Checked,
   now: number,
 ): void {
   allocator.setPools(pools.pools, {
     setAside: new Set(pools.problems.keys()),
     nodes: nodeAddresses(cluster.nodes),
     reservations: reservations.reservations.filter(({ expires = Number.POSITIVE_INFINITY }) => expires > now),
+    quotas: quotas.quotas,
   });
 }
 

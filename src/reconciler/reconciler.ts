@@ -23,6 +23,7 @@ import {
 } from '../status/service-status.ts';
 import { type CloudRoute, isCloudService } from './cloud-route.ts';
 import { firstClaims } from './first-claims.ts';
+import { LatestServices } from './latest-services.ts';
 import type { ReconcilerMetrics } from './metrics.ts';
 import { onWishes, versionOf } from './wishes.ts';
 
@@ -63,11 +64,13 @@ export interface ReconcilerOptions {
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
+  readonly #latest: LatestServices;
   /** Keys that are about to be queued. */
   readonly #batch = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#latest = new LatestServices(options.services);
   }
 
   /** Works until `signal` aborts. The stores must hold their first whole list, and the provider its pools. */
@@ -216,8 +219,8 @@ export class Reconciler {
 
   async #reconcile(lease: Lease): Promise<Run> {
     const { key } = lease;
-    const { services, provider, cloud, onAllocation, clock, concerns, leads } = this.#options;
-    const service = leads ? await this.#readAnew(key) : services.get(key);
+    const { provider, cloud, onAllocation, clock, concerns, leads } = this.#options;
+    const service = leads ? await this.#readAnew(key) : this.#latest.get(key);
     const beforeWrite = () => checkHeld(lease);
     if (!service) {
       await provider.remove(key, beforeWrite);
@@ -241,7 +244,7 @@ export class Reconciler {
     onAllocation();
     // What a cloud made for it before its class changed goes when it is served here.
     const places = cloud?.provider.placesOf(service);
-    const patch = statusPatch(service, outcome, clock.wallTime(), places);
+    const patch = this.#orProof(service, statusPatch(service, outcome, clock.wallTime(), places));
     const after = patch ? await this.#write(lease, service, patch) : service;
     if (patch && after) this.#tell(service, patch);
     if (after) {
@@ -293,7 +296,8 @@ export class Reconciler {
     if (!claimed) return { ended: 'deleted' };
     const outcome = await provider.ensure(read.kind === 'valid' ? read.value : read.keeps, beforeWrite);
     if (outcome.kind === 'waiting') return { ended: 'waiting' };
-    const patch = statusPatch(claimed, outcome, clock.wallTime(), provider.placesOf(service));
+    const shown = statusPatch(claimed, outcome, clock.wallTime(), provider.placesOf(service));
+    const patch = this.#orProof(claimed, shown);
     if (patch && (await this.#write(lease, claimed, patch))) this.#tell(claimed, patch);
     // An address from before its class changed is free when the Service shows it no more.
     await this.#options.provider.remove(lease.key, beforeWrite);
@@ -308,7 +312,7 @@ export class Reconciler {
   async #release(lease: Lease, service: ServiceObject, { kind }: ServiceRead): Promise<void> {
     const { provider, cloud, onAllocation, clock } = this.#options;
     const concerned = kind !== 'foreign' || bearsOurMark(service);
-    const emptying = concerned ? emptyingPatch(service) : undefined;
+    const emptying = this.#orProof(service, concerned ? emptyingPatch(service) : undefined);
     const emptied = emptying ? await this.#write(lease, service, emptying) : service;
     const beforeWrite = () => checkHeld(lease);
     await provider.remove(keyOf(service), beforeWrite);
@@ -345,11 +349,24 @@ export class Reconciler {
     const { name, namespace = '' } = service.metadata;
     const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER } as const;
     try {
-      return await this.#options.api.patch(SERVICES, { name, namespace }, patch, options);
+      const written = await this.#options.api.patch(SERVICES, { name, namespace }, patch, options);
+      this.#latest.wrote(service, written);
+      return written;
     } catch (error) {
       if (error instanceof KubeError && error.status === 404) return undefined;
+      if (!isRefusal(error)) this.#latest.unanswered(keyOf(service));
       throw error;
     }
+  }
+
+  /**
+   * Where nothing is to be written, but the Service may not be what it seems: a patch of nothing, which the API server
+   * takes from who knows its version.
+   */
+  #orProof({ metadata }: ServiceObject, patch: StatusPatch | undefined): StatusPatch | undefined {
+    const { resourceVersion, namespace, name } = metadata;
+    const unsure = resourceVersion !== undefined && this.#latest.isUnsure(`${namespace}/${name}`);
+    return patch ?? (unsure ? { metadata: { resourceVersion } } : undefined);
   }
 
   /** Logs and records the change of state that a patch, once written, made. */
@@ -372,6 +389,11 @@ interface Run {
   readonly again?: number;
   /** Of the Service, where others may ask for it. */
   readonly version?: string;
+}
+
+/** Whether the API server says that it has not done what it was asked. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof KubeError && error.status >= 400 && error.status < 500;
 }
 
 /** Right before each write. */

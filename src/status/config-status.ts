@@ -1,4 +1,4 @@
-// What pools and advertisements say of themselves: whether they are valid, and how full they are.
+// What pools, reservations, quotas and advertisements say of themselves: whether they are valid, and how full they are.
 import { describe, type Problem } from '../api/problem.ts';
 import type { PoolCounts } from '../ipam/allocator.ts';
 import type { Condition, KubeObject } from '../kube/objects.ts';
@@ -15,6 +15,7 @@ const OURS: ReadonlySet<string> = new Set([
   'NearlyFull',
   'Unused',
   'LimitExceeded',
+  'LimitReached',
   'Held',
   'Expired',
   'UnknownInterface',

@@ -9,6 +9,7 @@ import { readAdvertisement } from '../../src/api/advertisement.ts';
 import { readCloudAccount } from '../../src/api/cloud-account.ts';
 import { readPool } from '../../src/api/pool.ts';
 import type { Problem, Read } from '../../src/api/problem.ts';
+import { readQuota } from '../../src/api/quota.ts';
 import { readReservation } from '../../src/api/reservation.ts';
 import type { KubeObject } from '../../src/kube/objects.ts';
 
@@ -83,6 +84,11 @@ const EXAMPLES: readonly (readonly [string, (object: KubeObject) => Read<unknown
       owner: 'network team',
       expires: '2030-01-01T00:00:00Z',
     },
+  ],
+  [
+    'addressquotas',
+    readQuota,
+    { maxIPv4: 0, maxIPv6: 7, namespaces: ['shop'], namespaceSelectors: [selector] },
   ],
   [
     'cloudaccounts',

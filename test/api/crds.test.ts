@@ -15,6 +15,7 @@ import {
   TARGET_TYPES,
 } from '../../src/api/cloud-account.ts';
 import { POOL_ALLOCATION_FIELDS, POOL_FIELDS } from '../../src/api/pool.ts';
+import { QUOTA_FIELDS } from '../../src/api/quota.ts';
 import { RESERVATION_FIELDS, RESERVED_SERVICE_FIELDS } from '../../src/api/reservation.ts';
 import { ip } from '../../src/net/address.ts';
 import { announcementOf, MOST_NODES } from '../../src/status/announcement.ts';
@@ -69,12 +70,14 @@ const POOLS = 'ipaddresspools';
 const ADVERTISEMENTS = 'l2advertisements';
 const ACCOUNTS = 'cloudaccounts';
 const RESERVATIONS = 'addressreservations';
+const QUOTAS = 'addressquotas';
 
 describe.each([
   [POOLS, 'IPAddressPool'],
   [ADVERTISEMENTS, 'L2Advertisement'],
   [ACCOUNTS, 'CloudAccount'],
   [RESERVATIONS, 'AddressReservation'],
+  [QUOTAS, 'AddressQuota'],
 ])('the definition of %s', (plural, kind) => {
   const { metadata, spec } = definition(plural);
 
@@ -155,6 +158,7 @@ describe('the schema', () => {
     [ADVERTISEMENTS, 'spec', ADVERTISEMENT_FIELDS],
     [RESERVATIONS, 'spec', RESERVATION_FIELDS],
     [RESERVATIONS, 'spec.service', RESERVED_SERVICE_FIELDS],
+    [QUOTAS, 'spec', QUOTA_FIELDS],
     [ADVERTISEMENTS, 'spec.preferredNodeSelectors[]', PREFERRED_NODE_FIELDS],
     [ACCOUNTS, 'spec', ACCOUNT_FIELDS],
     [ACCOUNTS, 'spec.aws', AWS_ACCOUNT_FIELDS],
@@ -170,6 +174,7 @@ describe('the schema', () => {
   it.each([
     [POOLS, 'spec.serviceAllocation.namespaceSelectors[]'],
     [POOLS, 'spec.serviceAllocation.serviceSelectors[]'],
+    [QUOTAS, 'spec.namespaceSelectors[]'],
     [ADVERTISEMENTS, 'spec.ipAddressPoolSelectors[]'],
     [ADVERTISEMENTS, 'spec.nodeSelectors[]'],
     [ADVERTISEMENTS, 'spec.serviceSelectors[]'],
@@ -186,7 +191,7 @@ describe('the schema', () => {
     ]);
   });
 
-  it.each([POOLS, ADVERTISEMENTS, ACCOUNTS, RESERVATIONS, 'announcements'])(
+  it.each([POOLS, ADVERTISEMENTS, ACCOUNTS, RESERVATIONS, QUOTAS, 'announcements'])(
     'of %s describes every field, and bounds every list, as rules in CEL need it',
     (plural) => {
       const bare: string[] = [];

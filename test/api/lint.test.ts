@@ -16,9 +16,10 @@ it('has nothing against good objects, and passes over those of others', () => {
     object('IPAddressPool', 'lan', { addresses: ['192.0.2.0/24'] }),
     object('L2Advertisement', 'lan', { ipAddressPools: ['lan'] }),
     object('AddressReservation', 'web', { addresses: ['192.0.2.7'] }),
+    object('AddressQuota', 'shop', { maxIPv4: 5, namespaces: ['shop'] }),
     { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' } },
   ];
-  expect(lint(objects)).toEqual({ problems: [], checked: 3 });
+  expect(lint(objects)).toEqual({ problems: [], checked: 4 });
 });
 
 it('says of each kind what its reader says, and what they are to each other', () => {
@@ -29,6 +30,10 @@ it('says of each kind what its reader says, and what they are to each other', ()
       object('IPAddressPool', 'c', { addresses: ['192.0.2.127-192.0.2.130'] }),
       object('L2Advertisement', 'd', { ipAddressPools: ['b', 'gone'] }),
       object('AddressReservation', 'e', { addresses: [] }),
+      object('AddressQuota', 'q', {
+        maxIPv4: -1,
+        namespaceSelectors: [{ matchExpressions: [{ key: 'a' }] }],
+      }),
       object('CloudAccount', 'f', {
         provider: 'gcp',
         clusterName: 'x',
@@ -39,6 +44,8 @@ it('says of each kind what its reader says, and what they are to each other', ()
     'IPAddressPool/a: spec.addresses[0] "192.0.2.300" is not an IP address: "300" is not 0 to 255',
     'IPAddressPool/c: spec.addresses "192.0.2.127" belongs to the older pool "b"; take it out of one of the two',
     'AddressReservation/e: spec.addresses "[]" names no address; write at least one, such as 192.0.2.7',
+    'AddressQuota/q: spec.maxIPv4 "-1" is no whole number from 0 to 2147483647; write one',
+    expect.stringContaining('AddressQuota/q: spec.namespaceSelectors[0].matchExpressions[0].operator'),
     expect.stringContaining('CloudAccount/f: spec.provider "gcp"'),
     'L2Advertisement/d: spec.ipAddressPools "gone" is no IPAddressPool; create it, or correct the name',
   ]);
@@ -56,7 +63,7 @@ it('knows its kinds and their version, and that none has a namespace or is there
     ),
   ).toEqual(
     expect.arrayContaining([
-      'IPPool/x: kind "IPPool" is no kind of fairlead.dev; there are IPAddressPool, L2Advertisement, AddressReservation, CloudAccount',
+      'IPPool/x: kind "IPPool" is no kind of fairlead.dev; there are IPAddressPool, L2Advertisement, AddressReservation, AddressQuota, CloudAccount',
       'IPAddressPool/y: apiVersion "fairlead.dev/v1" is not known; write fairlead.dev/v1alpha1',
       'IPAddressPool/z: metadata.namespace "metallb-system" has no meaning: IPAddressPool is cluster-scoped; leave it out',
       'IPAddressPool/lan: metadata.name "lan" is there twice; keep one of the two',

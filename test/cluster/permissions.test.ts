@@ -6,6 +6,7 @@ import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/kube/objects.ts';
 import {
+  ADDRESS_QUOTAS,
   ADDRESS_RESERVATIONS,
   ANNOUNCEMENTS,
   CLOUD_ACCOUNTS,
@@ -132,6 +133,7 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   await cluster.createPool('lan', ['192.0.2.10-192.0.2.12']);
   await cluster.createNode('here', '127.0.0.1');
   await cluster.createAdvertisement('lan', { interfaces: ['lo'] });
+  await cluster.createQuota('all', { maxIPv4: 1_000 });
   const reservation: Config = {
     apiVersion: 'fairlead.dev/v1alpha1',
     kind: 'AddressReservation',
@@ -154,6 +156,7 @@ it('uses every verb that it is granted, and is granted every verb that it uses',
   await roster();
   const read = () => test.api.get<Config>(ADDRESS_RESERVATIONS, { name: 'printer' });
   while (!validCondition(await read()));
+  while (!validCondition(await test.api.get<Config>(ADDRESS_QUOTAS, { name: 'all' })));
   const announced = () => test.api.list(ANNOUNCEMENTS, {}).then(({ items }) => items.length);
   while ((await announced()) === 0);
   await serveOnAws();

@@ -8,6 +8,7 @@ import { kubeMetrics } from '../../src/kube/metrics.ts';
 import type { Condition, KubeObject, ServiceObject } from '../../src/kube/objects.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {
+  ADDRESS_QUOTAS,
   ADDRESS_RESERVATIONS,
   EVENTS,
   IP_ADDRESS_POOLS,
@@ -97,6 +98,21 @@ export class Cluster {
 
   async deleteReservation(name: string): Promise<void> {
     await persist(() => this.api.delete(ADDRESS_RESERVATIONS, { name }));
+  }
+
+  async createQuota(name: string, spec: object): Promise<void> {
+    const apiVersion = 'fairlead.dev/v1alpha1';
+    const object: Config = { apiVersion, kind: 'AddressQuota', metadata: { name }, spec };
+    await persist(() => this.api.create(ADDRESS_QUOTAS, object));
+  }
+
+  async patchQuota(name: string, spec: object): Promise<void> {
+    const options = { type: 'merge', fieldManager: 'test' } as const;
+    await persist(() => this.api.patch(ADDRESS_QUOTAS, { name }, { spec }, options));
+  }
+
+  async deleteQuota(name: string): Promise<void> {
+    await persist(() => this.api.delete(ADDRESS_QUOTAS, { name }));
   }
 
   /** A Node that has this address. */

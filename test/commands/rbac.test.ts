@@ -60,6 +60,7 @@ it('the controller may read what it follows, and write status, events, its lease
     'delete fairlead.dev/announcements',
     'patch /configmaps',
     'patch /services/status',
+    'patch fairlead.dev/addressquotas/status',
     'patch fairlead.dev/addressreservations/status',
     'patch fairlead.dev/cloudaccounts/status',
     'patch fairlead.dev/ipaddresspools/status',

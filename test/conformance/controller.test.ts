@@ -6,8 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceObject } from '../../src/kube/objects.ts';
-import { IP_ADDRESS_POOLS, SERVICES } from '../../src/kube/resources.ts';
-import { addressesOf, allocatedCondition, Cluster, validCondition } from '../commands/cluster.ts';
+import { ADDRESS_QUOTAS, IP_ADDRESS_POOLS, SERVICES } from '../../src/kube/resources.ts';
+import {
+  addressesOf,
+  allocatedCondition,
+  Cluster,
+  type Config,
+  validCondition,
+} from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 
@@ -207,6 +213,36 @@ describe('the controller', () => {
     expect(addressesOf(await cluster.service('kept-2'))).toEqual(['203.0.113.101']);
     for (const name of ['kept-1', 'kept-2']) await cluster.deleteService(name);
     await cluster.deletePool('kept');
+  });
+
+  it('lets a namespace have as many addresses as its quota allows, from all pools, and says who is at the limit', async () => {
+    const quota = () => test.api.get<Config>(ADDRESS_QUOTAS, { name: 'small' });
+    const conditions = async () => (await quota()).status?.conditions?.map(({ type }) => type);
+    await cluster.createPool('quota', { addresses: ['203.0.113.110-203.0.113.119'], autoAssign: false });
+    const has = [...cluster.services.values()].filter(
+      (service) =>
+        service.metadata.namespace === 'default' && addressesOf(service).some((each) => !each.includes(':')),
+    ).length;
+    await cluster.createQuota('small', { maxIPv4: has + 1, namespaces: ['default'] });
+    while (!(await conditions())?.includes('Valid'));
+    const from = { 'fairlead.dev/address-pool': 'quota' };
+    await cluster.createService('quota-1', {}, from);
+    await cluster.service('quota-1');
+    await cluster.createService('quota-2', {}, from);
+    const refused = await cluster.serviceWith('quota-2', 'LimitReached');
+    expect(allocatedCondition(refused)?.message).toBe(
+      `no pool serves the Service: pool "quota" is closed to the namespace, which has as many IPv4 addresses as spec.maxIPv4 of the AddressQuota "small" allows: ${has + 1}`,
+    );
+    while (!(await conditions())?.includes('LimitReached'));
+    // Lowered under use it takes nothing away.
+    await cluster.patchQuota('small', { maxIPv4: has });
+    while (!(await conditions())?.includes('LimitExceeded'));
+    expect(addressesOf(await cluster.service('quota-1'))).toEqual(['203.0.113.110']);
+    await cluster.patchQuota('small', { maxIPv4: has + 2 });
+    expect(addressesOf(await cluster.service('quota-2'))).toEqual(['203.0.113.111']);
+    for (const name of ['quota-1', 'quota-2']) await cluster.deleteService(name);
+    await cluster.deleteQuota('small');
+    await cluster.deletePool('quota');
   });
 
   it('writes a status that was emptied, or changed, by hand back with the same address', async () => {
@@ -539,7 +575,7 @@ describe('a controller before there is everything that it needs', () => {
       await early.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)'),
     ).toMatchObject({
       resource: expect.stringMatching(
-        /^(ipaddresspools|addressreservations|l2advertisements|announcements|cloudaccounts)\.fairlead\.dev$/,
+        /^(ipaddresspools|addressreservations|addressquotas|l2advertisements|announcements|cloudaccounts)\.fairlead\.dev$/,
       ),
     });
     await view.installCrd('ipaddresspools');

@@ -3,25 +3,8 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { checkPools } from '../../src/api/pool.ts';
 import { Allocator } from '../../src/ipam/allocator.ts';
-import { type Family, fromBigInt, type Ip, ip, toBigInt } from '../../src/net/address.ts';
-import { request } from './builders.ts';
-import { NaiveAllocator, type NaivePool, type NaiveReservation } from './naive-allocator.ts';
-
-/** A world so small that everything collides: 192.0.2.252 to 192.0.3.3, and four IPv6 addresses. */
-const WORLD: readonly Ip[] = [
-  ...Array.from({ length: 8 }, (_, i) => fromBigInt('IPv4', toBigInt(ip('192.0.2.252')) + BigInt(i))),
-  ...Array.from({ length: 4 }, (_, i) => fromBigInt('IPv6', toBigInt(ip('2001:db8::')) + BigInt(i))),
-];
-const POOLS = ['gold', 'lan', 'spare'] as const;
-const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'] as const;
-
-function rarely<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
-  return fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
-}
-
-function keyOf(name: (typeof NAMES)[number]): string {
-  return `${NAMES.indexOf(name) % 2 === 0 ? 'shop' : 'bank'}/${name}`;
-}
+import { NAMES, namespaceOf, POOLS, rarely, WORLD, wish } from './arbitraries.ts';
+import { NaiveAllocator, type NaivePool, type NaiveQuota, type NaiveReservation } from './naive-allocator.ts';
 
 const world = fc.record({
   kind: fc.constant('world' as const),
@@ -47,39 +30,25 @@ const world = fc.record({
   setAside: fc.constantFrom<readonly string[]>([], [], ['gold'], ['lan']),
   nodes: fc.subarray([...WORLD], { maxLength: 2 }),
   reserved: fc.array(
-    fc.record({ at: fc.nat(WORLD.length - 1), service: fc.constantFrom(undefined, ...NAMES.map(keyOf)) }),
+    fc.record({
+      at: fc.nat(WORLD.length - 1),
+      service: fc.constantFrom(undefined, ...NAMES.map((name) => `${namespaceOf(name)}/${name}`)),
+    }),
     { maxLength: 2 },
+  ),
+  quotas: rarely(
+    fc.array(
+      fc.record({
+        maxIPv4: fc.option(fc.nat(3), { nil: undefined }),
+        maxIPv6: fc.option(fc.nat(2), { nil: undefined }),
+        namespaces: fc.subarray(['shop', 'bank']),
+      }),
+      { minLength: 1, maxLength: 2 },
+    ),
   ),
 });
 type WorldStep = typeof world extends fc.Arbitrary<infer T> ? T : never;
 
-const families = fc.constantFrom<readonly Family[]>(
-  ['IPv4'],
-  ['IPv4'],
-  ['IPv6'],
-  ['IPv4', 'IPv6'],
-  ['IPv6', 'IPv4'],
-);
-const wish = fc
-  .record({
-    name: fc.constantFrom(...NAMES),
-    families,
-    bothRequired: fc.constantFrom(false, false, true),
-    named: rarely(fc.tuple(fc.nat(7), fc.nat(3))),
-    pool: rarely(fc.constantFrom(...POOLS)),
-    sharingKey: fc.constantFrom(undefined, undefined, 'k', 'k', 'l'),
-    ports: fc.subarray(['TCP/80', 'UDP/80', 'TCP/443'], { minLength: 1, maxLength: 2 }),
-    backend: fc.constantFrom('', '', 'Local app=web'),
-  })
-  .map(({ name, named, pool, sharingKey, ...rest }) => {
-    const at = NAMES.indexOf(name);
-    const addresses = named
-      ? rest.families.map((family) => WORLD[family === 'IPv4' ? named[0] : 8 + named[1]] ?? '')
-      : [];
-    const optional = { ...(pool ? { pool } : {}), ...(sharingKey ? { sharingKey } : {}) };
-    const namespace = at % 2 === 0 ? 'shop' : 'bank';
-    return request(name, { ...rest, ...optional, addresses, namespace }, (at * 5) % NAMES.length);
-  });
 const step = fc.oneof(
   { weight: 1, arbitrary: world },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('allocate' as const), request: wish }) },
@@ -108,7 +77,7 @@ function take(
 }
 
 function change(
-  { owners, specs, setAside, nodes, reserved }: WorldStep,
+  { owners, specs, setAside, nodes, reserved, quotas: limits = [] }: WorldStep,
   real: Allocator,
   naive: NaiveAllocator,
 ) {
@@ -131,8 +100,20 @@ function change(
     setAside: new Set(setAside),
     nodes: new Map(nodes.map((address) => [address, 'node-1'])),
     reservations,
+    quotas: limits.map(({ maxIPv4, maxIPv6, namespaces }, i) => ({
+      name: `q${i}`,
+      most: {
+        ...(maxIPv4 === undefined ? {} : { IPv4: maxIPv4 }),
+        ...(maxIPv6 === undefined ? {} : { IPv6: maxIPv6 }),
+      },
+      namespaces,
+      namespaceSelectors: [],
+    })),
   });
-  naive.setPools(pools, setAside, nodes, reservations);
+  const quotas: NaiveQuota[] = limits.map(({ maxIPv4, maxIPv6, namespaces }) => {
+    return { most: { IPv4: maxIPv4, IPv6: maxIPv6 }, namespaces };
+  });
+  naive.setPools(pools, { setAside, nodes, reservations, quotas });
 }
 
 function same(at: number, real: Allocator, naive: NaiveAllocator): void {

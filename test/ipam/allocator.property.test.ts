@@ -6,23 +6,9 @@ import { type AddressPool, checkPools } from '../../src/api/pool.ts';
 import type { ServiceRequest } from '../../src/api/service.ts';
 import { Allocator } from '../../src/ipam/allocator.ts';
 import { explain } from '../../src/ipam/refusal.ts';
-import { type Family, familyOf, fromBigInt, type Ip, ip, toBigInt } from '../../src/net/address.ts';
+import { type Family, familyOf, type Ip } from '../../src/net/address.ts';
 import { contains } from '../../src/net/range.ts';
-import { request } from './builders.ts';
-
-/** A world so small that everything collides: 192.0.2.252 to 192.0.3.3, and four IPv6 addresses. */
-const FIRST = { IPv4: toBigInt(ip('192.0.2.252')), IPv6: toBigInt(ip('2001:db8::')) };
-const WORLD: readonly Ip[] = [
-  ...Array.from({ length: 8 }, (_, i) => fromBigInt('IPv4', FIRST.IPv4 + BigInt(i))),
-  ...Array.from({ length: 4 }, (_, i) => fromBigInt('IPv6', FIRST.IPv6 + BigInt(i))),
-];
-const POOLS = ['gold', 'lan', 'spare'] as const;
-const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'] as const;
-
-/** In one of five cases. */
-function rarely<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
-  return fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
-}
+import { NAMES, POOLS, rarely, WORLD, wish } from './arbitraries.ts';
 
 const allocation = fc.record(
   { priority: fc.nat(2), namespaces: fc.subarray(['shop', 'bank'], { minLength: 1 }) },
@@ -46,42 +32,6 @@ const poolsChange = fc.record({
   ),
   setAside: fc.constantFrom<readonly (typeof POOLS)[number][]>([], [], ['gold'], ['lan']),
 });
-const families = fc.constantFrom<readonly Family[]>(
-  ['IPv4'],
-  ['IPv4'],
-  ['IPv6'],
-  ['IPv4', 'IPv6'],
-  ['IPv6', 'IPv4'],
-);
-const wish = fc
-  .record({
-    name: fc.constantFrom(...NAMES),
-    families,
-    bothRequired: fc.constantFrom(false, false, true),
-    named: rarely(fc.tuple(fc.nat(7), fc.nat(3))),
-    pool: rarely(fc.constantFrom(...POOLS)),
-    sharingKey: fc.constantFrom(undefined, undefined, 'k', 'k', 'l'),
-    ports: fc.subarray(['TCP/80', 'UDP/80', 'TCP/443'], { minLength: 1, maxLength: 2 }),
-    backend: fc.constantFrom('', '', 'Local app=web'),
-  })
-  .map(({ name, named, pool, sharingKey, ...rest }) => {
-    // Age and namespace are the Service's own, whatever it wishes.
-    const at = NAMES.indexOf(name);
-    const addresses = named
-      ? rest.families.map((family) => WORLD[family === 'IPv4' ? named[0] : 8 + named[1]] ?? '')
-      : [];
-    return request(
-      name,
-      {
-        ...rest,
-        addresses,
-        namespace: at % 2 === 0 ? 'shop' : 'bank',
-        ...(pool ? { pool } : {}),
-        ...(sharingKey ? { sharingKey } : {}),
-      },
-      (at * 5) % NAMES.length,
-    );
-  });
 const step = fc.oneof(
   { weight: 1, arbitrary: poolsChange },
   { weight: 10, arbitrary: fc.record({ kind: fc.constant('allocate' as const), request: wish }) },

@@ -21,6 +21,12 @@ export interface NaiveReservation {
   readonly service?: string;
 }
 
+export interface NaiveQuota {
+  readonly most: Readonly<Record<string, number | undefined>>;
+  /** None: every namespace. */
+  readonly namespaces: readonly string[];
+}
+
 interface Service {
   request: ServiceRequest;
   wants: boolean;
@@ -38,15 +44,24 @@ export class NaiveAllocator {
   #setAside: readonly string[] = [];
   #nodes: readonly Ip[] = [];
   #reservations: readonly NaiveReservation[] = [];
+  #quotas: readonly NaiveQuota[] = [];
   /** By pool and address: when it was given up, on a clock that counts such moments. */
   readonly #usedAt = new Map<string, number>();
   #moment = 0;
 
   setPools(
     pools: readonly NaivePool[],
-    setAside: readonly string[],
-    nodes: readonly Ip[],
-    reservations: readonly NaiveReservation[],
+    {
+      setAside,
+      nodes,
+      reservations,
+      quotas,
+    }: {
+      readonly setAside: readonly string[];
+      readonly nodes: readonly Ip[];
+      readonly reservations: readonly NaiveReservation[];
+      readonly quotas: readonly NaiveQuota[];
+    },
   ): void {
     const keptBack = this.#keptBack();
     const before = this.#pools;
@@ -54,6 +69,7 @@ export class NaiveAllocator {
     this.#setAside = setAside;
     this.#nodes = nodes;
     this.#reservations = reservations;
+    this.#quotas = quotas;
     for (const pool of before) {
       const after = pools.find(({ name }) => name === pool.name);
       const same =
@@ -271,14 +287,17 @@ export class NaiveAllocator {
   }
 
   #isAtLimit({ request }: Service, pool: NaivePool, family: string): boolean {
-    let others = 0;
+    const others: Ip[] = [];
     for (const { request: other, has } of this.services.values()) {
       if (other.key === request.key || other.namespace !== request.namespace) continue;
-      others += has.filter(
-        ({ address }) => this.#poolOf(address) === pool && familyOf(address) === family,
-      ).length;
+      others.push(...has.map(({ address }) => address).filter((each) => familyOf(each) === family));
     }
-    return pool.maxPerNamespace !== undefined && others >= pool.maxPerNamespace;
+    const here = others.filter((address) => this.#poolOf(address) === pool);
+    if (pool.maxPerNamespace !== undefined && here.length >= pool.maxPerNamespace) return true;
+    return this.#quotas.some(({ most, namespaces }) => {
+      const limits = namespaces.length === 0 || namespaces.includes(request.namespace);
+      return limits && others.length >= (most[family] ?? Number.POSITIVE_INFINITY);
+    });
   }
 
   #offer(service: Service, pool: NaivePool, family: string): Service['has'][number] | undefined {

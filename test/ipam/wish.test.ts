@@ -1,7 +1,8 @@
 // Which of those who wait are asked about as one.
 import { describe, expect, it } from 'vitest';
+import type { Selector } from '../../src/api/selector.ts';
 import type { ServiceRequest } from '../../src/api/service.ts';
-import { PoolSet } from '../../src/ipam/pool-set.ts';
+import { PoolSet, type Surroundings } from '../../src/ipam/pool-set.ts';
 import { wishOf } from '../../src/ipam/wish.ts';
 import { type Ip, ip } from '../../src/net/address.ts';
 import { pools, request } from './builders.ts';
@@ -14,8 +15,16 @@ const SPECS = {
   },
 };
 
-function wishes(requests: readonly ServiceRequest[], held: readonly Ip[] = [], more: object = {}): number {
+const LOW: Selector = [{ key: 'tier', operator: 'In', values: ['low'] }];
+
+function wishes(
+  requests: readonly ServiceRequest[],
+  held: readonly Ip[] = [],
+  more: object = {},
+  surroundings: Surroundings = {},
+): number {
   const set = new PoolSet(pools({ ...SPECS, ...more }), {
+    ...surroundings,
     reservations: [{ name: 'r', addresses: [ip('192.0.2.1')], service: 'shop/reserved' }],
   });
   return new Set(requests.map((each) => wishOf(each, held, set))).size;
@@ -35,7 +44,7 @@ describe('Services that wait are asked about as one', () => {
     expect(wishes([...dual, { ...dual[0], key: 'shop/x', families: ['IPv6'] } as ServiceRequest])).toBe(2);
   });
 
-  it.each<[string, ServiceRequest[], readonly Ip[], object]>([
+  it.each<[string, ServiceRequest[], readonly Ip[], object, Surroundings?]>([
     ['one of them has something kept back', [request('a'), request('reserved')], [], {}],
     ['they may move', ['a', 'b'].map((name) => request(name, { pool: 'lan' })), [ip('198.51.100.1')], {}],
     [
@@ -58,7 +67,26 @@ describe('Services that wait are asked about as one', () => {
       [],
       { lan: { addresses: ['192.0.2.1'], maxPerNamespace: 1 } },
     ],
-  ])('but not where %s', (_, requests, held, more) => {
-    expect(wishes(requests, held, more)).toBe(requests.length);
+    [
+      'a quota limits one namespace',
+      ['shop', 'bank'].map((namespace) => request('a', { namespace })),
+      [],
+      {},
+      { quotas: [{ name: 'q', most: { IPv4: 1 }, namespaces: ['shop'], namespaceSelectors: [] }] },
+    ],
+    [
+      'a quota limits the labels that their namespace had, and not those that it has',
+      [{}, { tier: 'low' }].map((namespaceLabels) => request('a', { namespaceLabels })),
+      [],
+      {},
+      {
+        quotas: [
+          { name: 'q', most: { IPv4: 1 }, namespaces: [], namespaceSelectors: [LOW] },
+          { name: 'r', most: { IPv6: 1 }, namespaces: [], namespaceSelectors: [] },
+        ],
+      },
+    ],
+  ])('but not where %s', (_, requests, held, more, surroundings) => {
+    expect(wishes(requests, held, more, surroundings)).toBe(requests.length);
   });
 });

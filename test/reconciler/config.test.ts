@@ -3,7 +3,12 @@ import { VirtualClock } from '../../src/clock/virtual-clock.ts';
 import { EventRecorder } from '../../src/kube/events.ts';
 import { KubeError } from '../../src/kube/kube-api.ts';
 import type { Condition, KubeObject, NodeObject } from '../../src/kube/objects.ts';
-import { ADDRESS_RESERVATIONS, IP_ADDRESS_POOLS, L2_ADVERTISEMENTS } from '../../src/kube/resources.ts';
+import {
+  ADDRESS_QUOTAS,
+  ADDRESS_RESERVATIONS,
+  IP_ADDRESS_POOLS,
+  L2_ADVERTISEMENTS,
+} from '../../src/kube/resources.ts';
 import { Store } from '../../src/kube/store.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { createRegistry } from '../../src/observe/metrics.ts';
@@ -22,6 +27,7 @@ let api: LoopbackApi;
 let pools: Store<KubeObject>;
 let advertisements: Store<KubeObject>;
 let reservations: Store<KubeObject>;
+let quotas: Store<KubeObject>;
 let nodes: Store<NodeObject>;
 let provider: L2Provider;
 let config: Config;
@@ -34,18 +40,21 @@ beforeEach(() => {
   pools = new Store();
   advertisements = new Store();
   reservations = new Store();
+  quotas = new Store();
   nodes = new Store();
   provider = new L2Provider();
   stop = new AbortController();
   api.follow(IP_ADDRESS_POOLS, pools);
   api.follow(L2_ADVERTISEMENTS, advertisements);
   api.follow(ADDRESS_RESERVATIONS, reservations);
+  api.follow(ADDRESS_QUOTAS, quotas);
   registry.clear();
   const log = createLogger({ component: 'test', level: 'silent' });
   config = new Config({
     api,
     pools,
     reservations,
+    quotas,
     advertisements,
     nodes,
     provider,
@@ -294,6 +303,39 @@ describe('the configuration', () => {
     await clock.advance(2_000);
     expect(conditionsOf(reservations, 'good')).toEqual(['Valid Valid', 'Held ByItsService']);
     expect(problemOf(reservations, 'bad')).toContain('spec.addresses[0] "192.0.2.0/24" is not an IP address');
+  });
+
+  it('says of a quota which namespaces have as much as it allows, or more, and takes nothing away', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    quotas.set(object('all', { maxIPv4: 1 }));
+    config.start(stop.signal);
+    expect(await provider.ensure(request('a'))).toMatchObject({ kind: 'done' });
+    expect(await provider.ensure(request('b'))).toMatchObject({ kind: 'pending', reason: 'LimitReached' });
+    await clock.advance(2_000);
+    expect(conditionsOf(quotas, 'all')).toEqual(['Valid Valid', 'LimitReached NoMore']);
+    quotas.set(object('all', { maxIPv4: 0 }));
+    await clock.advance(2_000);
+    expect(conditionsOf(quotas, 'all')).toEqual(['Valid Valid', 'LimitExceeded InUse']);
+    expect(statusOf(quotas, 'all').conditions?.[1]?.message).toContain('shop (1 IPv4)');
+    expect(await provider.ensure(request('a'))).toMatchObject({ kind: 'done', addresses: ['192.0.2.1'] });
+  });
+
+  it('says of a quota what is wrong with it, which limits nothing then, and the others go on', async () => {
+    pools.set(pool('lan', '192.0.2.1-192.0.2.9'));
+    quotas.replace([
+      object('bad', {
+        maxIPv4: 0,
+        namespaceSelectors: [{ matchExpressions: [{ key: 'a', operator: 'In' }] }],
+      }),
+      object('good', { maxIPv4: 1 }),
+    ]);
+    config.start(stop.signal);
+    expect(await provider.ensure(request('a'))).toMatchObject({ kind: 'done' });
+    expect(await provider.ensure(request('b'))).toMatchObject({ reason: 'LimitReached' });
+    await clock.advance(2_000);
+    expect(conditionsOf(quotas, 'bad')).toEqual(['Valid Invalid']);
+    expect(problemOf(quotas, 'bad')).toContain('spec.namespaceSelectors[0].matchExpressions[0].values');
+    expect(conditionsOf(quotas, 'good')).toEqual(['Valid Valid', 'LimitReached NoMore']);
   });
 
   it('says of a pool that it is unused, nearly full, exhausted, and with whom it overlaps', async () => {

@@ -10,6 +10,7 @@ import { kubeMetrics } from '../../src/kube/metrics.ts';
 import type { KubeObject, NamespaceObject, NodeObject, ServiceObject } from '../../src/kube/objects.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {
+  ADDRESS_QUOTAS,
   ADDRESS_RESERVATIONS,
   IP_ADDRESS_POOLS,
   L2_ADVERTISEMENTS,
@@ -228,6 +229,7 @@ function startController(api: KubeApi): Controller {
   const namespaces = new Store<NamespaceObject>();
   const pools = new Store<KubeObject>();
   const reservations = new Store<KubeObject>();
+  const quotas = new Store<KubeObject>();
   const advertisements = new Store<KubeObject>();
   const nodes = new Store<NodeObject>();
   const followed = [
@@ -235,6 +237,7 @@ function startController(api: KubeApi): Controller {
     follow(NAMESPACES, namespaces),
     follow(IP_ADDRESS_POOLS, pools),
     follow(ADDRESS_RESERVATIONS, reservations),
+    follow(ADDRESS_QUOTAS, quotas),
     follow(L2_ADVERTISEMENTS, advertisements),
     follow(NODES, nodes),
   ];
@@ -254,7 +257,7 @@ function startController(api: KubeApi): Controller {
     log,
     metrics: reconcilerMetrics(registry, () => queue.view()),
   };
-  const config = new Config({ ...shared, pools, reservations, advertisements, nodes });
+  const config = new Config({ ...shared, pools, reservations, quotas, advertisements, nodes });
   const reconciler = new Reconciler({
     ...shared,
     services,

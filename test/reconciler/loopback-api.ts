@@ -19,6 +19,8 @@ export class LoopbackApi implements KubeApi {
   readonly created: KubeObject[] = [];
   /** Asked before each patch; what it throws or awaits holds for it. */
   before: (key: string) => void | Promise<void> = () => {};
+  /** Asked when a patch is done; what it throws is heard in place of the answer. */
+  after: (key: string) => void | Promise<void> = () => {};
   readonly #stores = new Map<string, Store<KubeObject>>();
 
   follow<T extends KubeObject>(resource: Resource<T>, store: Store<T>): void {
@@ -52,6 +54,7 @@ export class LoopbackApi implements KubeApi {
     const { deletionTimestamp, finalizers = [] } = merged.metadata;
     if (deletionTimestamp !== undefined && finalizers.length === 0) store.delete(key);
     else store.set(written);
+    await this.after(key);
     return written;
   }
 

@@ -24,12 +24,12 @@ function service(
 }
 
 function cluster(pools: readonly KubeObject[], ...services: readonly ServiceObject[]): ClusterObjects {
-  return { services, namespaces: [], nodes: [], pools, reservations: [] };
+  return { services, namespaces: [], nodes: [], pools, reservations: [], quotas: [] };
 }
 
 /** What becomes of the Services once the file's pools are applied, one line each. */
 function changes(there: ClusterObjects, file: readonly KubeObject[], replace = false): string[] {
-  const next = applied(there, { pools: file, reservations: [] }, { now: NOW, replace });
+  const next = applied(there, { pools: file, reservations: [], quotas: [] }, { now: NOW, replace });
   return planChanges(there, next, OPTIONS).changes.map(({ kind, service: key, before, after, why = '' }) =>
     `${key} ${kind} ${before.addresses.join()}>${after.addresses.join()} ${why}`.trim(),
   );
@@ -71,6 +71,7 @@ describe('a plan', () => {
       {
         pools: [pool('lan', ['192.0.2.0/24', '198.51.100.7']), pool('new', ['192.0.2.7'])],
         reservations: [],
+        quotas: [],
       },
       { now: NOW, replace: false },
     );
@@ -86,7 +87,7 @@ describe('a plan', () => {
     const one = cluster([pool('lan', ['192.0.2.1'])], bad);
     const next = applied(
       one,
-      { pools: [pool('wan', ['198.51.100.1'])], reservations: [] },
+      { pools: [pool('wan', ['198.51.100.1'])], reservations: [], quotas: [] },
       { now: NOW, replace: false },
     );
     expect(planChanges(one, next, OPTIONS)).toMatchObject({ changes: [], unchanged: 1 });
@@ -96,10 +97,22 @@ describe('a plan', () => {
     const held = [{ metadata: { name: 'r' }, spec: { addresses: ['192.0.2.9'] } } as KubeObject];
     const next = applied(
       there,
-      { pools: [pool('more', ['192.0.2.9'])], reservations: held },
+      { pools: [pool('more', ['192.0.2.9'])], reservations: held, quotas: [] },
       { now: NOW, replace: false },
     );
     expect(planChanges(there, next, OPTIONS).changes).toEqual([]);
+  });
+
+  it('knows quotas', () => {
+    const full = { ...there, quotas: [pool('q', { maxIPv4: 2 })] };
+    expect(changes(full, [pool('more', ['192.0.2.9'])])).toEqual([]);
+    const raised = {
+      pools: [pool('more', ['192.0.2.9'])],
+      reservations: [],
+      quotas: [pool('q', { maxIPv4: 3 })],
+    };
+    const next = applied(full, raised, { now: NOW, replace: false });
+    expect(planChanges(full, next, OPTIONS).changes.map(({ service: key }) => key)).toEqual(['shop/late']);
   });
 });
 

@@ -5,6 +5,7 @@ import type { ServiceRequest } from '../../api/service.ts';
 import { Allocator, type Holding, type PoolCounts } from '../../ipam/allocator.ts';
 import type { JournalEntry } from '../../ipam/journal.ts';
 import type { Surroundings } from '../../ipam/pool-set.ts';
+import type { QuotaUse } from '../../ipam/quotas.ts';
 import { explain, type RefusalReason } from '../../ipam/refusal.ts';
 import type { Ip } from '../../net/address.ts';
 import type { Ingress, Outcome, Provider } from '../provider.ts';
@@ -49,6 +50,10 @@ export class L2Provider implements Provider {
 
   counts(pool: string): PoolCounts | undefined {
     return this.#allocator.counts(pool);
+  }
+
+  quotaUse(quota: string): QuotaUse | undefined {
+    return this.#allocator.quotaUse(quota);
   }
 
   async keep(request: ServiceRequest): Promise<Ingress> {

@@ -38,6 +38,8 @@ class Killed extends Error {}
 export class World {
   readonly emulator: AwsEmulator;
   readonly #connection: AwsConnection;
+  /** Calls without an answer. */
+  #underWay = 0;
   /** What the Service's status shows. */
   hostname: string | undefined;
 
@@ -63,8 +65,19 @@ export class World {
     return this.emulator.cloud;
   }
 
-  get api(): AwsApi {
-    return this.#connection.api;
+  readonly api: AwsApi = async (action, input) => {
+    this.#underWay++;
+    try {
+      return await this.#connection.api(action, input);
+    } finally {
+      this.#underWay--;
+    }
+  };
+
+  /** Resolves when no call is under way, and what follows from the last one has begun. */
+  async quiet(): Promise<void> {
+    do await new Promise(setImmediate);
+    while (this.#underWay > 0);
   }
 
   inputs({ annotations, spec, meta, nodes = ['a', 'b'] }: Wishes = {}): Inputs {

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Cluster } from '../commands/cluster.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
-import { Cluster } from './cluster.ts';
 
 const FAIRLEAD = join(import.meta.dirname, '../../bin/fairlead');
 
@@ -31,6 +31,10 @@ function fairlead(words: readonly string[], input = ''): Promise<Ended> {
 
 function poolYaml(name: string, ...addresses: readonly string[]): string {
   return `apiVersion: fairlead.dev/v1alpha1\nkind: IPAddressPool\nmetadata: {name: ${name}}\nspec: {addresses: [${addresses.join(', ')}]}\n---\n`;
+}
+
+function quotaYaml(name: string, fields: string): string {
+  return `apiVersion: fairlead.dev/v1alpha1\nkind: AddressQuota\nmetadata: {name: ${name}}\nspec: {${fields}}\n---\n`;
 }
 
 let folder: string;
@@ -129,13 +133,48 @@ describe('fairlead plan', () => {
     const { status, lines } = await fairlead([...words, bad]);
     expect(status).toBe(1);
     expect(lines.join('\n')).toMatch(/problem IPAddressPool\/lan: the API server refuses it: .*spec.reuse/);
+    // What its rules in CEL forbid is all that our own reading may not have said.
+    const ruled = file('ruled.yaml', quotaYaml('all', '') + poolYaml('lan', '192.0.2.1-192.0.2.9'));
+    const both = await fairlead([...words, ruled]);
+    expect(both.lines).toEqual([
+      expect.stringMatching(
+        'problem AddressQuota/all: spec .* limits nothing; write maxIPv4, maxIPv6 or both',
+      ),
+      expect.stringMatching(
+        'problem AddressQuota/all: the API server refuses it: .*write maxIPv4, maxIPv6 or both',
+      ),
+      '0 Services change, 1 stay as they are',
+    ]);
+    expect((await cluster.pool('lan', () => true)).spec).toMatchObject({
+      addresses: ['192.0.2.1-192.0.2.2'],
+    });
+  });
+
+  it('knows quotas of the file, and of the cluster', async () => {
+    const words = ['plan', '--kubeconfig', test.kubeconfig, '-f'];
+    await cluster.createQuota('none', { maxIPv4: 0, namespaces: ['default'] });
+    await cluster.createService('new');
+    const why = 'AddressQuota \\"none\\" allows: 0';
+    const more = file('more.yaml', poolYaml('lan', '192.0.2.1-192.0.2.9'));
+    expect(await fairlead([...words, more])).toMatchObject({
+      lines: ['0 Services change, 2 stay as they are'],
+    });
+    const smaller = file('smaller.yaml', poolYaml('lan', '192.0.2.2'));
+    expect((await fairlead([...words, smaller, '--json'])).lines.join()).toContain(why);
+    const raised = file('raised.yaml', quotaYaml('none', 'maxIPv4: 5'));
+    expect((await fairlead([...words, raised])).lines).toEqual([
+      'gains   default/new 192.0.2.2 (lan)',
+      '1 Service changes, 1 stay as they are',
+    ]);
+    await cluster.deleteService('new');
+    await cluster.deleteQuota('none');
   });
 
   it('has status 2 where the files hold no pools', async () => {
     const none = file('none.yaml', 'kind: Service\nmetadata: {name: x}\n');
     const { status, errors } = await fairlead(['plan', '--kubeconfig', test.kubeconfig, '-f', none]);
     expect(status).toBe(2);
-    expect(errors.join()).toContain('there is no IPAddressPool and no AddressReservation');
+    expect(errors.join()).toContain('there is no IPAddressPool, AddressReservation or AddressQuota');
   });
 });
 
