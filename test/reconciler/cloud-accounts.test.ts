@@ -22,13 +22,14 @@ let accounts: Store<KubeObject>;
 /** As the provider was given them, each time. */
 let given: ReadonlyMap<string, OpenAccount>[];
 let closed: number;
+let version: number;
 let stop: AbortController;
 
 beforeEach(async () => {
   clock = new VirtualClock();
   emulator = await AwsEmulator.start({ clock });
   [secrets, accounts] = [new Store(), new Store()];
-  [given, closed, stop] = [[], 0, new AbortController()];
+  [given, closed, version, stop] = [[], 0, 0, new AbortController()];
 });
 
 afterEach(async () => {
@@ -39,7 +40,7 @@ afterEach(async () => {
 function writeSecret(key: string): void {
   const encoded = Buffer.from(key).toString('base64');
   secrets.set({
-    metadata: { name: 'aws', namespace: 'default', resourceVersion: '1' },
+    metadata: { name: 'aws', namespace: 'default', resourceVersion: `${++version}` },
     data: { AWS_ACCESS_KEY_ID: encoded, AWS_SECRET_ACCESS_KEY: encoded },
   });
 }
