@@ -20,6 +20,8 @@ export interface Behaviour {
   /** Actions that the credentials may not call. */
   readonly denied: Set<string>;
   expired: boolean;
+  /** Access keys that count; undefined: all. */
+  keys: ReadonlySet<string> | undefined;
   readonly quotas: Quotas;
 }
 
@@ -157,6 +159,7 @@ export class Cloud {
     buckets: undefined,
     denied: new Set(),
     expired: false,
+    keys: undefined,
     quotas: {
       loadBalancers: 50,
       listeners: 50,

@@ -133,7 +133,8 @@ export class AwsEmulator {
       request.socket.destroy();
       return;
     }
-    const { status, body } = this.#answer(service, action, params);
+    const key = /Credential=([^/]+)\//.exec(request.headers.authorization ?? '')?.[1];
+    const { status, body } = this.#answer(service, action, params, key);
     if (lost === 'after') {
       request.socket.destroy();
       return;
@@ -141,10 +142,15 @@ export class AwsEmulator {
     response.writeHead(status, { 'content-type': 'text/xml' }).end(body);
   }
 
-  #answer(service: 'ec2' | 'elb', action: string, params: Params): { status: number; body: string } {
+  #answer(
+    service: 'ec2' | 'elb',
+    action: string,
+    params: Params,
+    key: string | undefined,
+  ): { status: number; body: string } {
     const id = this.cloud.serial();
     try {
-      const answer = this.#call(service, action, params);
+      const answer = this.#call(service, action, params, key);
       this.calls.push({ action });
       return {
         status: 200,
@@ -157,10 +163,16 @@ export class AwsEmulator {
     }
   }
 
-  #call(service: 'ec2' | 'elb', action: string, params: Params): Answer {
-    const { buckets, denied, expired } = this.cloud.behaviour;
+  #call(service: 'ec2' | 'elb', action: string, params: Params, key: string | undefined): Answer {
+    const { buckets, denied, expired, keys } = this.cloud.behaviour;
     const handler = (service === 'ec2' ? EC2 : ELB)[action];
     if (!handler) throw new Fault('InvalidAction', `the emulator does not know ${action}`);
+    if (keys && !keys.has(key ?? ''))
+      throw new Fault(
+        service === 'ec2' ? 'AuthFailure' : 'InvalidClientTokenId',
+        'The security token included in the request is invalid.',
+        403,
+      );
     if (expired)
       throw new Fault(
         service === 'ec2' ? 'RequestExpired' : 'ExpiredToken',

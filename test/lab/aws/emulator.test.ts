@@ -494,6 +494,12 @@ describe('every call', () => {
     emulator.cloud.behaviour.denied.add('DescribeLoadBalancers').add('DescribeSubnets');
     await expect(balancers()).rejects.toMatchObject({ name: 'AccessDenied' });
     await expect(subnets()).rejects.toMatchObject({ name: 'UnauthorizedOperation' });
+    emulator.cloud.behaviour.keys = new Set(['another']);
+    await expect(loadBalancer()).rejects.toMatchObject({ name: 'InvalidClientTokenId' });
+    await expect(compute.send(new ec2.DescribeSubnetsCommand({}))).rejects.toMatchObject({
+      name: 'AuthFailure',
+    });
+    emulator.cloud.behaviour.keys = new Set(['test']);
     emulator.cloud.behaviour.expired = true;
     await expect(balancers()).rejects.toMatchObject({ name: 'ExpiredToken' });
   });
