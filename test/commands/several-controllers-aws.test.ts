@@ -86,6 +86,7 @@ let count = 0;
 async function create(number: number): Promise<string[]> {
   const names = Array.from({ length: number }, () => `s${++count}`);
   await Promise.all(names.map((name) => cluster.createService(name, AWS)));
+  await Promise.all(names.map((name) => cluster.service(name, () => true)));
   return names;
 }
 
