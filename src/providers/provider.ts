@@ -82,6 +82,8 @@ export interface CloudProvider {
   ensure(service: ServiceObject, run: CloudRun): Promise<CloudOutcome>;
   /** Gives up everything that the Service has. Rejects with RemovalPendingError while something is left. */
   remove(service: ServiceObject, beforeWrite: BeforeWrite): Promise<void>;
+  /** The Service is gone, or nothing is left of what it had. */
+  forget(key: string): void;
   /** Returns the way out. */
   subscribe(listener: (news: CloudNews) => void): () => void;
 }

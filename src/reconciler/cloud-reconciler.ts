@@ -41,7 +41,12 @@ export class CloudReconciler {
 
   constructor(options: CloudReconcilerOptions) {
     this.#options = options;
-    this.#feed = new Feed({ ...options, ask: (service) => this.#ask(service) });
+    const { provider } = options;
+    this.#feed = new Feed({
+      ...options,
+      ask: (service) => this.#ask(service),
+      onGone: (key) => provider.forget(key),
+    });
     this.#writer = new ServiceWriter(options);
   }
 
@@ -51,7 +56,7 @@ export class CloudReconciler {
     this.lookAtAll();
     const unsubscribe = [
       queue.subscribe(() => this.lookAtAll()),
-      onVersions(services, (key) => leads() && this.#feed.add(key)),
+      onVersions(services, (key) => (leads() || !services.get(key)) && this.#feed.add(key)),
       provider.subscribe((news) => this.#hear(news)),
     ];
     await workUntil(signal, this.#options, (lease) => this.#reconcile(lease));

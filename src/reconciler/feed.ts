@@ -8,6 +8,8 @@ export interface FeedOptions {
   readonly queue: WorkQueue;
   /** How a Service is asked for; undefined: it is none of this queue's. */
   readonly ask: (service: ServiceObject) => AddOptions | undefined;
+  /** Hears of one that is gone, before the others are asked for. */
+  readonly onGone: (key: string) => void;
 }
 
 export class Feed {
@@ -21,22 +23,22 @@ export class Feed {
 
   /** What changes in one step (a whole list that came anew) is queued in this order: what is gone, what goes, then by age. */
   add(key: string): void {
-    const { services, queue } = this.#options;
+    const { services, onGone } = this.#options;
     this.#batch.add(key);
     if (this.#batch.size > 1) return;
     queueMicrotask(() => {
       const keys = [...this.#batch];
       this.#batch.clear();
       const found = keys.map((each) => services.get(each)).filter((service) => service !== undefined);
-      for (const each of keys) if (!services.get(each)) queue.add(each);
+      for (const each of keys) if (!services.get(each)) onGone(each);
       for (const service of found.sort(byTurn)) this.#enqueue(service, {});
     });
   }
 
   /** A second look at everything; `owned`: what may be gone, and still has something, goes first. */
   addAll(owned: readonly string[] = []): void {
-    const { services, queue } = this.#options;
-    for (const key of owned) if (!services.get(key)) queue.add(key);
+    const { services, onGone } = this.#options;
+    for (const key of owned) if (!services.get(key)) onGone(key);
     for (const service of [...services.values()].sort(byTurn)) this.#enqueue(service, { priority: 'resync' });
   }
 

@@ -35,7 +35,11 @@ export class Reconciler {
     this.#options = options;
     this.#latest = new LatestServices(options.services);
     // Keys of pools are one lane: addresses are given by age.
-    this.#feed = new Feed({ ...options, ask: () => ({ account: '' }) });
+    this.#feed = new Feed({
+      ...options,
+      ask: () => ({ account: '' }),
+      onGone: (key) => options.queue.add(key),
+    });
     this.#writer = new ServiceWriter(options, this.#latest);
   }
 

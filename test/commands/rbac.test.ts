@@ -59,6 +59,7 @@ it('the controller may read what it follows, and write status, pods that wait fo
     'create events.k8s.io/events',
     'delete fairlead.dev/announcements',
     'get /pods',
+    'get /services',
     'patch /configmaps',
     'patch /pods/status',
     'patch /services/status',

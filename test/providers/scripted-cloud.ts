@@ -28,6 +28,7 @@ export class ScriptedCloud implements CloudProvider {
 
   accountOf = () => 'main';
   printOf = () => this.print;
+  forget = () => {};
 
   async ensure(service: ServiceObject, { beforeWrite, claim, thorough }: CloudRun): Promise<CloudOutcome> {
     await claim({ places: 'main', isApplied: false });

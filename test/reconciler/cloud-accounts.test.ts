@@ -83,7 +83,7 @@ async function start(): Promise<void> {
       };
       return { ...connection, close };
     },
-    mayWrite: () => true,
+    leads: () => true,
     clock,
     log: createLogger({ component: 'test', level: 'silent' }),
   });
