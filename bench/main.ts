@@ -6,7 +6,6 @@ import { agent } from './agent.ts';
 import { allocation } from './allocation.ts';
 import { arpAnswer } from './arp-answer.ts';
 import { aws, awsScale } from './aws.ts';
-
 import { clouds } from './clouds.ts';
 import { cluster } from './cluster.ts';
 import { clusterAddresses, clusterBurst } from './cluster-addresses.ts';
@@ -15,7 +14,7 @@ import { failover } from './failover.ts';
 import { forwardingChanges } from './forwarding-changes.ts';
 import { kernelLoad } from './kernel-load.ts';
 import { membership } from './membership.ts';
-import { nodeProxy } from './node-proxy-rows.ts';
+import { nodeProxyChanges, nodeProxyStarts } from './node-proxy-rows.ts';
 import { queue } from './queue.ts';
 import type { BenchRow } from './row.ts';
 import { thousandAddresses } from './thousand-addresses.ts';
@@ -27,7 +26,8 @@ const BENCHMARKS = {
   clouds,
   'kernel-load': kernelLoad,
   'forwarding-changes': forwardingChanges,
-  'node-proxy': nodeProxy,
+  'node-proxy-starts': nodeProxyStarts,
+  'node-proxy-changes': nodeProxyChanges,
   'arp-answer': arpAnswer,
   agent,
   failover,

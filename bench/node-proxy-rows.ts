@@ -28,24 +28,45 @@ const AT_ONCE = 1_000;
 const CONNECTS = 5_000;
 const REFUSED = 20;
 const IDLE = 10_000;
+/** Milliseconds: an answer takes a fraction of one. */
+const PATIENCE = 20;
+/** Milliseconds: kube-proxy's refusals take a second. */
+const LONGEST_ANSWER = 3_000;
 /** Milliseconds after which something is wrong. */
 const LIMIT = 240_000;
 
-export async function nodeProxy(): Promise<BenchRow[]> {
+/** From the start of a process to rules in force. */
+export async function nodeProxyStarts(): Promise<BenchRow[]> {
   prepare();
   const rows: BenchRow[] = [];
-  const other = kubeProxy();
-  for (const kind of other ? [FAIRLEAD, other] : [FAIRLEAD]) {
+  for (const kind of proxies()) {
     const most = kind === FAIRLEAD ? Number.POSITIVE_INFINITY : MOST_FOR_KUBE_PROXY;
     for (const start of STARTS) if (start.services <= most) rows.push(...(await coldStart(kind, start)));
-    for (const services of kind === FAIRLEAD ? [10, 10_000] : [10, 1_000])
-      rows.push(...(await changesAt(kind, services)));
   }
   return rows;
 }
 
+/** A process that runs: changes, connections, doing nothing, and a restart. */
+export async function nodeProxyChanges(): Promise<BenchRow[]> {
+  prepare();
+  const rows: BenchRow[] = [];
+  for (const kind of proxies())
+    for (const services of kind === FAIRLEAD ? [10, 10_000] : [10, 1_000])
+      rows.push(...(await changesAt(kind, services)));
+  return rows;
+}
+
+function proxies(): readonly ProxyKind[] {
+  const other = kubeProxy();
+  return other ? [FAIRLEAD, other] : [FAIRLEAD];
+}
+
+let prepared = false;
+
 /** Every endpoint is this machine, and says by which address it was asked. */
 function prepare(): void {
+  if (prepared) return;
+  prepared = true;
   for (const words of [
     'link set lo up',
     'route add local 10.128.0.0/9 dev lo',
@@ -60,10 +81,10 @@ function prepare(): void {
 }
 
 /** The endpoint that answers, or the error's code. */
-function ask(address: string, port = 80): Promise<string> {
+function ask(address: string, port: number, patience: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port });
-    socket.setTimeout(3_000, () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
+    socket.setTimeout(patience, () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
     socket.on('data', (data) => {
       resolve(data.toString());
       socket.destroy();
@@ -72,9 +93,11 @@ function ask(address: string, port = 80): Promise<string> {
   });
 }
 
+/** Asks until it is answered so; a question from before there were rules is lost, and TCP repeats it after a second. */
 async function until(address: string, wanted: (answer: string) => boolean): Promise<void> {
   const limit = performance.now() + LIMIT;
-  for (let answer = await ask(address); !wanted(answer); answer = await ask(address)) {
+  const once = () => ask(address, 80, PATIENCE);
+  for (let answer = await once(); !wanted(answer); answer = await once()) {
     if (performance.now() > limit) throw new Error(`${address} still gives "${answer}" after ${LIMIT} ms`);
     await wait(1);
   }
@@ -251,7 +274,7 @@ async function connects(at: string, services: number): Promise<BenchRow[]> {
   const [through, direct, refused]: [number[], number[], number[]] = [[], [], []];
   const time = async (times: number[], address: string, port: number) => {
     const began = performance.now();
-    await ask(address, port);
+    await ask(address, port, LONGEST_ANSWER);
     times.push(performance.now() - began);
   };
   const target = Math.floor(services / 2);

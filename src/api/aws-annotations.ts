@@ -11,6 +11,9 @@ const AWS = `${PREFIX}aws-load-balancer-`;
 export const CLOUD_ACCOUNT_ANNOTATION = 'fairlead.dev/cloud-account';
 /** `true`: a load balancer of another controller that bears this Service's name and tags is taken over. */
 export const ADOPT_ANNOTATION = 'fairlead.dev/adopt-load-balancer';
+/** Another value than before: what is there is looked at now, and put right. */
+export const CHECK_ANNOTATION = 'fairlead.dev/check-load-balancer';
+type OwnAnnotation = typeof CLOUD_ACCOUNT_ANNOTATION | typeof ADOPT_ANNOTATION | typeof CHECK_ANNOTATION;
 
 /** Names behind `service.beta.kubernetes.io/aws-load-balancer-`. */
 export const AWS_ANNOTATIONS = [
@@ -98,7 +101,7 @@ export class AwsAnnotations {
   }
 
   /** One of ours, by its whole name. */
-  own(name: typeof CLOUD_ACCOUNT_ANNOTATION | typeof ADOPT_ANNOTATION): Written | undefined {
+  own(name: OwnAnnotation): Written | undefined {
     return this.#written(name);
   }
 

@@ -55,7 +55,7 @@ export interface AwsRequest {
 export type SecurityGroupRequest =
   | { readonly kind: 'none' }
   /** The user's own: ids or Name tags. */
-  | { readonly kind: 'given'; readonly groups: readonly string[] }
+  | { readonly kind: 'given'; readonly groups: readonly string[]; readonly backend: boolean }
   | {
       readonly kind: 'managed';
       /** CIDR. */
@@ -63,6 +63,8 @@ export type SecurityGroupRequest =
       readonly prefixLists: readonly string[];
       /** Whether path MTU discovery may come in. */
       readonly icmp: boolean;
+      /** Whether the groups of nodes or pods let the load balancer in. */
+      readonly backend: boolean;
     };
 
 export function readAwsService(service: ServiceObject, account: AwsAccount): Read<AwsRequest> {
@@ -232,12 +234,13 @@ function readSecurityGroups(
       without.value,
       'contradicts aws-load-balancer-security-groups; remove one of the two',
     );
-  const backend = annotations.get('manage-backend-security-group-rules');
-  if (boolean(reader, backend))
+  const rules = annotations.get('manage-backend-security-group-rules');
+  const asked = boolean(reader, rules);
+  if (asked && none)
     reader.problem(
-      backend?.field ?? '',
-      backend?.value,
-      'asks for rules on the groups of nodes, which Fairlead does not write yet; remove it, and allow the traffic there yourself',
+      rules?.field ?? '',
+      rules?.value,
+      'needs a load balancer with security groups; remove it, and allow the traffic in the groups of the nodes yourself',
     );
 
   const specRanges = service.spec.loadBalancerSourceRanges ?? [];
@@ -258,10 +261,11 @@ function readSecurityGroups(
   );
   const icmp = oneOf(reader, annotations.get('enable-icmp-for-path-mtu-discovery'), ['on']) === 'on';
   if (none) return { kind: 'none' };
-  if (given) return { kind: 'given', groups: unique(reader, given) };
+  if (given) return { kind: 'given', groups: unique(reader, given), backend: asked ?? false };
   const everywhere = addressType === 'dualstack' ? ['0.0.0.0/0', '::/0'] : ['0.0.0.0/0'];
   const open = ranges.length === 0 && prefixLists.length === 0;
-  return { kind: 'managed', ranges: open ? everywhere : ranges, prefixLists, icmp };
+  const backend = asked ?? account.securityGroupPolicy === 'Managed';
+  return { kind: 'managed', ranges: open ? everywhere : ranges, prefixLists, icmp, backend };
 }
 
 /** The older annotations of one attribute each win over the map; access logs only where they are switched on. */

@@ -8,8 +8,11 @@ export const SCHEMES = ['internal', 'internet-facing'] as const;
 export type Scheme = (typeof SCHEMES)[number];
 export const TARGET_TYPES = ['instance', 'ip'] as const;
 export type TargetType = (typeof TARGET_TYPES)[number];
-/** `Managed`: a front-end group for each Service that names none; `None`: load balancers without groups. */
-export const SECURITY_GROUP_POLICIES = ['Managed', 'None'] as const;
+/**
+ * `Managed`: a front-end group for each Service that names none, and rules in the groups of nodes and pods;
+ * `FrontEnd`: without those rules; `None`: load balancers without groups.
+ */
+export const SECURITY_GROUP_POLICIES = ['Managed', 'FrontEnd', 'None'] as const;
 export type SecurityGroupPolicy = (typeof SECURITY_GROUP_POLICIES)[number];
 
 export interface CloudAccount {

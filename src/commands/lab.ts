@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type DemoOptions, type HostView, runDemo } from '../demo/demo.ts';
+import { DEMO_PROVIDERS, type DemoOptions, type HostView, runDemo } from '../demo/demo.ts';
 import { API_SERVERS } from '../lab/api-server.ts';
 import { findKubernetes } from '../lab/kubernetes-binaries.ts';
 import { namespaceAccess, prepareNamespace } from '../lab/namespace.ts';
@@ -22,6 +22,11 @@ export function labCommand(): Command {
       new Option('--apiserver <kind>', "the lab's own API server, or a real etcd and kube-apiserver")
         .choices(API_SERVERS)
         .default('embedded'),
+    )
+    .addOption(
+      new Option('--provider <name>', 'who serves: pools on the LAN, or an emulated AWS')
+        .choices(DEMO_PROVIDERS)
+        .default('l2'),
     )
     .action((options: DemoOptions) => {
       if (options.apiserver === 'real') requireKubernetes();

@@ -3,6 +3,16 @@ import { mkdirSync } from 'node:fs';
 import type { ApiServerKind } from '../lab/api-server.ts';
 import { Cluster, type ClusterOptions } from '../lab/cluster.ts';
 import { plugIn } from '../lab/network.ts';
+import {
+  AWS_CONTROLLER,
+  type AwsStage,
+  createAccount,
+  createCloudService,
+  healthyTargets,
+  lostNode,
+  releaseCloud,
+  repairedDrift,
+} from './aws-steps.ts';
 import { type Report, Reporter, timeline } from './report.ts';
 import {
   createPool,
@@ -21,7 +31,12 @@ export interface DemoOptions {
   readonly json: boolean;
   readonly nodes: number;
   readonly apiserver: ApiServerKind;
+  readonly provider: DemoProvider;
 }
+
+/** Who serves the Service of the demonstration. */
+export const DEMO_PROVIDERS = ['l2', 'aws'] as const;
+export type DemoProvider = (typeof DEMO_PROVIDERS)[number];
 
 /** What is known outside of the lab's namespaces only. */
 export interface HostView {
@@ -48,7 +63,7 @@ export async function runDemo(options: DemoOptions, host: HostView): Promise<num
   if (report !== 'stopped') {
     console.log(options.json ? JSON.stringify(report) : timeline(report));
     if (options.keep && report.ok) {
-      console.error(howToReach(host));
+      console.error(howToReach(host, options.provider));
       await stop.promise;
     }
   }
@@ -60,12 +75,23 @@ export async function runDemo(options: DemoOptions, host: HostView): Promise<num
 
 /** `closing` gathers what is to be closed, in the order of its making. */
 async function perform(
-  { nodes, keep, apiserver }: DemoOptions,
+  { nodes, keep, apiserver, provider }: DemoOptions,
   reporter: Reporter,
   closing: (() => Promise<void>)[],
 ): Promise<Report> {
   try {
-    const stage = await setUp({ nodes, apiServer: apiserver }, reporter, closing);
+    const size = { nodes, apiServer: apiserver };
+    if (provider === 'aws') {
+      const stage = await setUpAws(size, reporter, closing);
+      await createAccount(stage);
+      await createCloudService(stage);
+      await healthyTargets(stage);
+      await lostNode(stage);
+      await repairedDrift(stage);
+      if (!keep) await releaseCloud(stage);
+      return reporter.report();
+    }
+    const stage = await setUp(size, reporter, closing);
     await createPool(stage);
     const shown = await createService(stage);
     const owner = await firstAnswers(stage, shown);
@@ -82,25 +108,47 @@ async function perform(
   }
 }
 
-async function setUp(
-  size: Pick<ClusterOptions, 'nodes' | 'apiServer'>,
+type Size = Pick<ClusterOptions, 'nodes' | 'apiServer'>;
+
+async function startCluster(
+  options: Size & Pick<ClusterOptions, 'aws'>,
   reporter: Reporter,
   closing: (() => Promise<void>)[],
-): Promise<Stage> {
-  const began = performance.now();
+): Promise<Cluster> {
   const onProgress = (what: string) => reporter.progress(what);
-  const cluster: Cluster = await Cluster.start({
-    ...size,
-    podsANode: PODS_A_NODE,
-    folder: FOLDER,
-    onProgress,
-  });
+  const cluster = await Cluster.start({ ...options, podsANode: PODS_A_NODE, folder: FOLDER, onProgress });
   closing.push(() => cluster.close());
+  return cluster;
+}
+
+async function setUpAws(size: Size, reporter: Reporter, closing: (() => Promise<void>)[]): Promise<AwsStage> {
+  const began = performance.now();
+  const cluster = await startCluster({ ...size, aws: true }, reporter, closing);
+  const { plan, aws } = cluster;
+  if (!aws || !plan.aws) throw new Error('the lab has no AWS');
+  reporter.progress('starting the controller and the agents');
+  const [client] = await Promise.all([
+    cluster.requesterIn(plan.client.name),
+    cluster.startController(AWS_CONTROLLER.args, AWS_CONTROLLER.environment),
+    ...plan.nodes.map((node) => cluster.startAgent(node)),
+  ]);
+  reporter.step({
+    name: 'lab',
+    what: `a LAN with a control plane, AWS (emulated), ${plan.nodes.length} nodes as instances and a client; the controller and an agent a node run`,
+    observed: { nodes: plan.nodes.map(({ name, instance }) => `${name} ${instance}`) },
+    milliseconds: performance.now() - began,
+  });
+  return { cluster, aws, front: plan.aws.addresses[0], client, reporter };
+}
+
+async function setUp(size: Size, reporter: Reporter, closing: (() => Promise<void>)[]): Promise<Stage> {
+  const began = performance.now();
+  const cluster = await startCluster(size, reporter, closing);
   const { plan } = cluster;
   const [firstNode] = plan.nodes;
   const wire = new WireObserver(plan.client);
   closing.push(async () => wire.close());
-  onProgress('starting the controller and the agents');
+  reporter.progress('starting the controller and the agents');
   const [client, pod] = await Promise.all([
     cluster.requesterIn(plan.client.name),
     cluster.requesterIn(firstNode?.pods[0]?.name ?? ''),
@@ -117,7 +165,8 @@ async function setUp(
   return { cluster, client, pod, wire, reporter };
 }
 
-function howToReach({ pid, userNamespace }: HostView): string {
+function howToReach({ pid, userNamespace }: HostView, provider: DemoProvider): string {
+  const front = provider === 'aws' ? '192.0.2.5' : '192.0.2.200';
   return `
 The lab stays up until Ctrl-C. A shell in it, from another terminal:
 
@@ -126,7 +175,7 @@ The lab stays up until Ctrl-C. A shell in it, from another terminal:
 and in that shell:
 
   export KUBECONFIG=${FOLDER}/kubeconfig; kubectl get services    # the cluster
-  ip netns exec client curl http://192.0.2.200/                   # as the client on the LAN
+  ip netns exec client curl http://${front}/                   # as the client on the LAN
   ip netns exec node-1 nft list table inet fairlead               # as a node
   less ${FOLDER}/controller.log                                   # what everybody logs
 `;

@@ -1,18 +1,18 @@
 // The steps of the demonstration: each does one thing, watches what comes of it, and reports it or throws.
 import { setTimeout as wait } from 'node:timers/promises';
 
-import type { Condition, KubeObject } from '../kube/objects.ts';
+import type { KubeObject } from '../kube/objects.ts';
 import { IP_ADDRESS_POOLS, SERVICES } from '../kube/resources.ts';
 import type { Cluster } from '../lab/cluster.ts';
 import { cutOff, macOf } from '../lab/network.ts';
 import { APP } from '../lab/objects.ts';
 import { type LabNode, POOL_ADDRESSES } from '../lab/plan.ts';
-import { type PodAnswer, parsePodAnswer } from '../lab/pod-answer.ts';
-import type { Reply, Requester, Target } from '../lab/requester.ts';
+import type { Requester } from '../lab/requester.ts';
 import { whenStored, within } from '../lab/waiting.ts';
 import { type Ipv4, type Ipv6, ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
 import type { Reporter } from './report.ts';
+import { answerOf, http, isTrue, STEADY, told, untilAnswered, untilSteady } from './traffic.ts';
 import type { WireObserver } from './wire-observer.ts';
 
 export interface Stage {
@@ -36,12 +36,9 @@ const POOL = 'lan';
 export const SERVICE = { namespace: 'default', name: 'web' } as const;
 const SERVICE_KEY = 'default/web';
 const PORT = 80;
-/** Milliseconds: what takes longer has failed; a single request on the LAN, and everything else. */
-const REQUEST = 500;
+/** Milliseconds: what takes longer has failed. */
 const LIMIT = 10_000;
 const POLL = 20;
-/** Requests that must all be answered before traffic counts as steady. */
-const STEADY = 20;
 
 export async function createPool({ cluster, reporter }: Stage): Promise<void> {
   const began = performance.now();
@@ -52,7 +49,7 @@ export async function createPool({ cluster, reporter }: Stage): Promise<void> {
     spec: { addresses: POOL_ADDRESSES },
   } as KubeObject); // a kind of our own: its spec is not in the wire types
   const valid = async () => {
-    while (!isValid(await cluster.api.get(IP_ADDRESS_POOLS, { name: POOL }))) await wait(POLL);
+    while (!isTrue(await cluster.api.get(IP_ADDRESS_POOLS, { name: POOL }), 'Valid')) await wait(POLL);
   };
   await within(LIMIT, `the condition Valid on the pool "${POOL}"`, valid());
   reporter.step({
@@ -183,7 +180,8 @@ export async function failover(stage: Stage, { addresses }: Shown, owner: LabNod
   if (claimants.size !== 1) throw new Error(`${claimants.size} nodes said that ${address} is theirs`);
   const ownerMac = macOf(owner);
   reporter.progress('waiting for the agents to agree, by leases, who announces');
-  await within(3 * LIMIT, 'a majority of the voters at each agent', untilLeased(cluster));
+  const agreed = Promise.all(cluster.plan.nodes.map((node) => cluster.takesPart(node)));
+  await within(3 * LIMIT, 'a majority of the voters at each agent', agreed);
   cutOff(owner);
   const cut = performance.now();
   reporter.progress(`cut ${owner.name} off the LAN; waiting for another node to take over`);
@@ -221,68 +219,6 @@ export async function release(stage: Stage, { addresses }: Shown): Promise<void>
     observed: { address: addresses[0] },
     milliseconds: performance.now() - began,
   });
-}
-
-/** Resolves when each agent hears a majority of the voters: a moment after they have found each other. */
-async function untilLeased(cluster: Cluster): Promise<void> {
-  const metrics: Target = { ...http('127.0.0.1', 10_249), path: '/metrics' };
-  const settles = async ({ name }: LabNode) => {
-    const agent = await cluster.requesterIn(name);
-    for (;;) {
-      const reply = await agent.ask(metrics);
-      if (reply.kind === 'answered' && reply.text.includes('\nfairlead_membership_quorum 1\n')) return;
-      await wait(POLL);
-    }
-  };
-  await Promise.all(cluster.plan.nodes.map(settles));
-}
-
-function isValid(pool: KubeObject): boolean {
-  const { status } = pool as { status?: { conditions?: readonly Condition[] } }; // our own kind
-  return status?.conditions?.some(({ type, status: is }) => type === 'Valid' && is === 'True') ?? false;
-}
-
-/** `at`: performance.now() when the answer was there. */
-async function untilAnswered(by: Requester, to: Target): Promise<{ answer: PodAnswer; at: number }> {
-  for (;;) {
-    const reply = await by.ask(to);
-    if (reply.kind === 'answered') return { answer: parsePodAnswer(reply.text), at: performance.now() };
-  }
-}
-
-/** The first of STEADY answers in a row, none from a pod on the node that is gone. */
-async function untilSteady(
-  by: Requester,
-  to: Target,
-  gone: LabNode,
-): Promise<{ readonly at: number; readonly pods: readonly string[] }> {
-  let first = 0;
-  let pods: string[] = [];
-  while (pods.length < STEADY) {
-    const asked = performance.now();
-    const reply = await by.ask(to);
-    const answer = reply.kind === 'answered' ? parsePodAnswer(reply.text) : undefined;
-    if (!answer || answer.node === gone.name) {
-      pods = [];
-      continue;
-    }
-    if (pods.length === 0) first = asked + reply.milliseconds;
-    pods.push(answer.pod);
-  }
-  return { at: first, pods: [...new Set(pods)].sort() };
-}
-
-function http(host: string, port = PORT): Target {
-  return { protocol: 'http', host, port, timeout: REQUEST };
-}
-
-function answerOf(reply: Reply, host: string): PodAnswer {
-  if (reply.kind === 'answered') return parsePodAnswer(reply.text);
-  throw new Error(`a request to ${host} failed: ${reply.code}`);
-}
-
-function told({ pod, node, source }: PodAnswer): string {
-  return `pod ${pod} on ${node} (which saw ${source})`;
 }
 
 function nodeWith({ plan }: Cluster, mac: Mac): LabNode {

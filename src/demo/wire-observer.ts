@@ -25,6 +25,7 @@ export class WireObserver {
   readonly #arp: PacketSocket;
   readonly #ndp: PacketSocket;
   readonly #listeners = new Set<(sighting: Sighting) => void>();
+  readonly #asking = new Set<NodeJS.Timeout>();
 
   /** Listens at the host's own interface: what it shows, the host has heard. */
   constructor(host: LabHost) {
@@ -84,10 +85,15 @@ export class WireObserver {
       targetIp: address,
     });
     const asking = setInterval(() => this.#arp.send(request), ASK_AGAIN);
-    return () => clearInterval(asking);
+    this.#asking.add(asking);
+    return () => {
+      clearInterval(asking);
+      this.#asking.delete(asking);
+    };
   }
 
   close(): void {
+    for (const asking of this.#asking) clearInterval(asking);
     this.#arp.close();
     this.#ndp.close();
   }

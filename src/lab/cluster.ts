@@ -1,14 +1,26 @@
 // A whole cluster on one machine: network, control plane, nodes with pods, and Fairlead's own processes in it.
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { KubeApi } from '../kube/kube-api.ts';
 import type { ApiServerKind } from './api-server.ts';
+import { AwsHost } from './aws-host.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { buildNetwork } from './network.ts';
 import { createObjects } from './objects.ts';
 import { type LabNode, type LabPlan, planLab } from './plan.ts';
 import { type LabProcess, startFairlead, startScript } from './processes.ts';
-import { Requester } from './requester.ts';
+import { Requester, type Target } from './requester.ts';
 import { StandIns } from './stand-ins.ts';
+
+/** Milliseconds. */
+const POLL = 20;
+const AGENT_METRICS: Target = {
+  host: '127.0.0.1',
+  port: 10_249,
+  path: '/metrics',
+  protocol: 'http',
+  timeout: 1_000,
+};
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -16,6 +28,8 @@ export interface ClusterOptions {
   /** For the kubeconfig and the logs. */
   readonly folder: string;
   readonly apiServer?: ApiServerKind;
+  /** Whether the nodes are AWS instances, and an emulator stands on the LAN. */
+  readonly aws?: boolean;
   /** Hears what is being done, for people who wait. */
   readonly onProgress?: (what: string) => void;
 }
@@ -29,7 +43,10 @@ export class Cluster {
   /** Fairlead's agents that run, by node. */
   readonly agents = new Map<string, LabProcess>();
   controller: LabProcess | undefined;
+  aws: AwsHost | undefined;
   readonly #folder: string;
+  /** Who asks the agents on their nodes, by node. */
+  readonly #probes = new Map<string, Promise<Requester>>();
   /** Everything else that runs. */
   readonly #parts: { stop(): Promise<unknown> }[] = [];
 
@@ -42,8 +59,8 @@ export class Cluster {
 
   /** Everything but Fairlead. Rejects with what failed, and the end of the log of a process that did. */
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const { nodes, podsANode, folder, apiServer = 'embedded', onProgress = () => {} } = options;
-    const plan = planLab(nodes, podsANode);
+    const { nodes, podsANode, folder, apiServer = 'embedded', aws = false, onProgress = () => {} } = options;
+    const plan = planLab(nodes, podsANode, { aws });
     onProgress('building the network');
     buildNetwork(plan);
     onProgress('starting the API server');
@@ -54,6 +71,10 @@ export class Cluster {
       onProgress('starting the nodes and their pods');
       await createObjects(api, plan);
       await Promise.all(plan.nodes.map((node) => cluster.#startNode(node)));
+      if (plan.aws) {
+        cluster.aws = await AwsHost.start(plan.aws, plan.nodes, folder);
+        cluster.#parts.push(cluster.aws);
+      }
       await cluster.standIns.start(api, join(folder, 'lab.log'));
       return cluster;
     } catch (error) {
@@ -63,12 +84,16 @@ export class Cluster {
   }
 
   /** Starts the controller on the control-plane host; resolves when it knows the cluster. */
-  async startController(args: readonly string[] = []): Promise<LabProcess> {
+  async startController(
+    args: readonly string[] = [],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<LabProcess> {
     this.controller = await startFairlead('controller', {
       namespace: this.plan.controlPlane.name,
       logFolder: this.#folder,
       args: ['controller', ...['--kubeconfig', this.controlPlane.accounts.controller], ...args],
       ready: 'synced',
+      environment,
     });
     return this.controller;
   }
@@ -90,6 +115,19 @@ export class Cluster {
     const requester = await Requester.start(namespace, this.#folder);
     this.#parts.push(requester);
     return requester;
+  }
+
+  /** Resolves once the node's agent hears a majority of the voters, so that it may be given addresses. */
+  async takesPart({ name }: LabNode): Promise<void> {
+    const probe = this.#probes.get(name) ?? this.requesterIn(name);
+    this.#probes.set(name, probe);
+    const requester = await probe;
+    const said = '\nfairlead_membership_quorum 1\n';
+    for (;;) {
+      const reply = await requester.ask(AGENT_METRICS);
+      if (reply.kind === 'answered' && reply.text.includes(said)) return;
+      await wait(POLL);
+    }
   }
 
   /** Stops every process. The network ends with the namespace that it is in. */

@@ -17,8 +17,8 @@ export function namespacePath(name: string): string {
 
 /** Builds everything in a network namespace that `prepareNamespace` has made ready. Throws with `ip`'s own words. */
 export function buildNetwork(plan: LabPlan): void {
-  const { controlPlane, client, operator, nodes } = plan;
-  const hosts = [controlPlane, client, ...nodes];
+  const { operator, nodes } = plan;
+  const hosts = hostsOf(plan);
   const all = [...hosts, ...nodes.flatMap(({ pods }) => pods)];
   batch(
     undefined,
@@ -73,9 +73,13 @@ export function buildNetwork(plan: LabPlan): void {
 }
 
 /** For another network in the same place; what runs in this one must have ended. */
-export function removeNetwork({ controlPlane, client, nodes }: LabPlan): void {
-  const hosts = [controlPlane, client, ...nodes, ...nodes.flatMap(({ pods }) => pods)];
+export function removeNetwork(plan: LabPlan): void {
+  const hosts = [...hostsOf(plan), ...plan.nodes.flatMap(({ pods }) => pods)];
   batch(undefined, [...hosts.map(({ name }) => `netns delete ${name}`), `link delete ${BRIDGE}`]);
+}
+
+function hostsOf({ controlPlane, client, aws, nodes }: LabPlan): LabHost[] {
+  return [controlPlane, client, ...(aws ? [aws] : []), ...nodes];
 }
 
 /** Pulls the host's cable out of the LAN's switch: the host itself still sees a carrier, as with a dead switch port. */

@@ -17,22 +17,27 @@ const IMAGE = 'fairlead.dev/lab';
 const NAMESPACE = 'default';
 const STATUS = { type: 'merge', subresource: 'status', fieldManager: 'fairlead-lab' } as const;
 
-export async function createObjects(api: KubeApi, { nodes }: LabPlan): Promise<void> {
+export async function createObjects(api: KubeApi, { nodes, aws }: LabPlan): Promise<void> {
   for (const file of readdirSync(CRDS)) {
     const definition = load(readFileSync(join(CRDS, file), 'utf8')) as KubeObject; // our own manifests
     await api.create(CUSTOM_RESOURCE_DEFINITIONS, definition);
   }
   for (const node of nodes) {
-    await createNode(api, node);
+    await createNode(api, node, aws !== undefined);
     for (const pod of node.pods) await createPod(api, node, pod);
   }
 }
 
-async function createNode(api: KubeApi, { name, addresses }: LabNode): Promise<void> {
+async function createNode(
+  api: KubeApi,
+  { name, addresses, instance }: LabNode,
+  inAws: boolean,
+): Promise<void> {
   await api.create(NODES, {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name, labels: { 'kubernetes.io/hostname': name } },
+    ...(inAws ? { spec: { providerID: `aws:///eu-central-1a/${instance}` } } : {}),
   });
   const status = { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) };
   await api.patch(NODES, { name }, { status }, STATUS);

@@ -14,6 +14,8 @@ export interface LabHost {
 }
 
 export interface LabNode extends LabHost {
+  /** What AWS would call it, where the lab has one. */
+  readonly instance: string;
   readonly pods: readonly LabPod[];
 }
 
@@ -23,6 +25,8 @@ export interface LabPlan {
   readonly client: LabHost;
   /** Where the lab itself stands on the LAN, and `kubectl` beside it. */
   readonly operator: LabHost;
+  /** Where AWS is emulated. */
+  readonly aws?: LabHost;
 }
 
 /** RFC 5737, RFC 3849: networks that no real host is in. */
@@ -38,14 +42,16 @@ export const POOL_ADDRESSES = ['192.0.2.200-192.0.2.250', '2001:db8::200-2001:db
 export const MOST_NODES = 50;
 
 /** `nodes` up to MOST_NODES, `podsANode` up to 253: a node's pods share a /24. */
-export function planLab(nodes: number, podsANode: number): LabPlan {
+export function planLab(nodes: number, podsANode: number, { aws = false } = {}): LabPlan {
   const lanAddress = (number: number): [Ip, Ip] => [above(LAN[0], number), above(LAN[1], number)];
   return {
     controlPlane: { name: 'control-plane', addresses: lanAddress(2) },
     client: { name: 'client', addresses: lanAddress(3) },
     operator: { name: 'operator', addresses: lanAddress(4) },
+    ...(aws ? { aws: { name: 'aws', addresses: lanAddress(5) } } : {}),
     nodes: Array.from({ length: nodes }, (_, i) => ({
       name: `node-${i + 1}`,
+      instance: `i-${(i + 1).toString(16).padStart(17, '0')}`,
       addresses: lanAddress(10 + i),
       pods: Array.from({ length: podsANode }, (__, j) => ({
         name: `web-${i + 1}-${j + 1}`,

@@ -31,12 +31,23 @@ interface Place {
 /** Runs `bin/fairlead` with these words. Resolves when it logs the event `ready`, or rejects with the log's end. */
 export async function startFairlead(
   name: string,
-  { namespace, logFolder, args, ready }: Place & { args: readonly string[]; ready: string },
+  {
+    namespace,
+    logFolder,
+    args,
+    ready,
+    environment = {},
+  }: Place & {
+    args: readonly string[];
+    ready: string;
+    /** Beside that of the lab. */
+    environment?: Readonly<Record<string, string>>;
+  },
 ): Promise<LabProcess> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const onLine = (line: string) => line.includes(`"msg":"${ready}"`) && resolve();
   const command = [join(CHECKOUT, 'bin/fairlead'), ...args];
-  const started = start(name, { namespace, logFolder }, command, { onLine });
+  const started = start(name, { namespace, logFolder }, command, { onLine, environment });
   await untilReady(started, promise);
   return started;
 }
@@ -58,11 +69,20 @@ function start(
   name: string,
   { namespace, logFolder }: Place,
   command: readonly string[],
-  { ipc = false, onLine }: { ipc?: boolean; onLine?: (line: string) => void },
+  {
+    ipc = false,
+    onLine,
+    environment = {},
+  }: {
+    ipc?: boolean;
+    onLine?: (line: string) => void;
+    environment?: Readonly<Record<string, string>>;
+  },
 ): LabProcess {
   const logFile = join(logFolder, `${name}.log`);
   const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
     stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
+    env: { ...process.env, ...environment },
   });
   const log = createWriteStream(logFile, { flags: 'a' });
   for (const output of [child.stdout, child.stderr]) {

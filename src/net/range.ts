@@ -60,6 +60,11 @@ function parseSpan(firstText: string, lastText: string): Parsed<Range> {
   return parsed(range);
 }
 
+/** Every address of a family. */
+export function wholeFamily(family: Family): Range {
+  return { family, first: 0n, last: (1n << BigInt(bitsOf(family))) - 1n };
+}
+
 export function contains(range: Range, address: Ip): boolean {
   if (familyOf(address) !== range.family) return false;
   const value = toBigInt(address);

@@ -1,5 +1,7 @@
 // Our table in the kernel: rules by the `nft` command, elements by netlink, and a shadow of what is there.
 import type { Clock } from '../clock/clock.ts';
+import { fromBytes, toBigInt } from '../net/address.ts';
+import { type Range, wholeFamily } from '../net/range.ts';
 import { NetlinkConnection } from '../netlink/connection.ts';
 import { NetlinkError } from '../netlink/netlink-error.ts';
 import {
@@ -9,6 +11,7 @@ import {
   type ElementData,
   listElements,
 } from '../netlink/nftables.ts';
+import { listRanges } from '../netlink/nftables-ranges.ts';
 import { readTable, type TableContent } from '../netlink/nftables-table.ts';
 import { type ForeignChange, watchNftables } from '../netlink/nftables-watch.ts';
 import { NETLINK_NETFILTER, type NetlinkSocket, type OpenNetlinkSocket } from '../sockets/netlink-socket.ts';
@@ -16,16 +19,16 @@ import {
   affinityMaps,
   chainRemovalText,
   chainText,
-  comesWithServices,
   commonPickChains,
   isTurnChain,
   PROTOCOLS,
-  rulesIn,
   withNeeded,
 } from './chains.ts';
 import { runNft } from './nft-command.ts';
 import {
   activationText,
+  digitOf,
+  type RANGE_SETS,
   type RangeSets,
   type RuleOptions,
   rangeText,
@@ -37,10 +40,8 @@ import {
   type TableName,
   versionChain,
 } from './rules.ts';
+import { intactChain, stateOf, type TableState } from './table-state.ts';
 import { type Difference, transactionsFor } from './transactions.ts';
-
-/** Whose table is under a name: one that we can go on with, one in force with other rules, one never finished. */
-type TableState = 'ours' | 'predecessor' | 'unfinished' | 'absent';
 
 /** Clients that are forgotten in one transaction. */
 const FORGOTTEN_AT_ONCE = 500;
@@ -70,8 +71,6 @@ export class KernelTable {
   #watch: Pick<NetlinkSocket, 'close'> | undefined;
   /** Changes under way that `nft` makes for us. */
   #askedFor = 0;
-  /** As `constantRules` has them. */
-  #rules = '';
 
   /** Opens a netlink socket: throws what `open` throws. */
   constructor(options: KernelTableOptions) {
@@ -111,9 +110,12 @@ export class KernelTable {
 
   /** Hands the packets over to this table, and removes a predecessor's. */
   async activate(): Promise<void> {
-    if (!this.#active) await this.#command(activationText(this.#name, this.#version));
+    if (!this.#active) {
+      const made = await readTable(this.#connection, this.#name);
+      const chains = made ? [this.#version, intactChain(made)] : [this.#version];
+      await this.#command(activationText(this.#name, chains));
+    }
     this.#active = true;
-    if (this.#rules === '') this.#rules = constantRules(await readTable(this.#connection, this.#name));
     // Not before: the kernel would tell us of every element that we bring.
     this.#watch ??= watchNftables({
       open: this.#options.open,
@@ -130,7 +132,7 @@ export class KernelTable {
   /** Whether all rules are as we made them. */
   async isWhole(): Promise<boolean> {
     const content = await readTable(this.#connection, this.#name);
-    return stateOf(content, this.#version) === 'ours' && constantRules(content) === this.#rules;
+    return stateOf(content, this.#version) === 'ours';
   }
 
   /** Reads what the kernel has, whatever we believed. Resolves with false when somebody removed our table. */
@@ -145,6 +147,26 @@ export class KernelTable {
       if (error instanceof NetlinkError && error.code === 'ENOENT') return false;
       throw error;
     }
+  }
+
+  /** What is in the sets of ranges. */
+  async ranges(): Promise<RangeSets> {
+    const read = async (set: (typeof RANGE_SETS)[number]) => {
+      const ranges: Range[] = [];
+      for (const family of ['IPv4', 'IPv6'] as const) {
+        const listed = await listRanges(this.#connection, this.#name, `${set}${digitOf(family)}`);
+        for (const { first, end } of listed) {
+          const last = end === undefined ? wholeFamily(family).last : numberIn(end) - 1n;
+          ranges.push({ family, first: numberIn(first), last });
+        }
+      }
+      return ranges;
+    };
+    return {
+      pods: await read('pods'),
+      inside: await read('inside'),
+      'allocated-from': await read('allocated-from'),
+    };
   }
 
   /** Replaces what is in the sets of ranges. */
@@ -310,26 +332,14 @@ export class KernelTable {
   }
 }
 
+function numberIn(key: string): bigint {
+  return toBigInt(fromBytes(Buffer.from(key, 'latin1')));
+}
+
 function bytesOf(data: ElementData | undefined): string {
   return data?.kind === 'value' ? data.bytes : '';
 }
 
 function emptyShadow(): Map<SetName, Map<string, ElementData>> {
   return new Map(SET_NAMES.map((set) => [set, new Map()]));
-}
-
-function stateOf(content: TableContent | undefined, version: string): TableState {
-  if (!content) return 'absent';
-  if (content.chains.has(version)) return 'ours';
-  return [...content.chains.keys()].some((name) => name.startsWith('version-'))
-    ? 'predecessor'
-    : 'unfinished';
-}
-
-/** All rules and hooks in one text, without those chains that come with Services and are as they should be. */
-function constantRules(content: TableContent | undefined): string {
-  const chains = [...(content?.chains ?? [])].filter(
-    ([name, { rules }]) => !comesWithServices(name) || rules.length !== rulesIn(name),
-  );
-  return JSON.stringify([content?.dormant, chains.sort(([a], [b]) => (a < b ? -1 : 1))]);
 }

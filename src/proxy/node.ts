@@ -1,7 +1,7 @@
 // What forwarding needs to know of its own node: from the Node object, this machine's addresses and the flags.
 import type { NodeObject } from '../kube/objects.ts';
-import { bitsOf, type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
-import { contains, parsePrefix, type Range, subtract } from '../net/range.ts';
+import { type Family, familyOf, type Ip, parseIp } from '../net/address.ts';
+import { contains, parsePrefix, type Range, subtract, wholeFamily } from '../net/range.ts';
 import type { PodInterface, RangeSets } from './rules.ts';
 
 /** How traffic of pods is told from traffic that comes from outside the cluster. */
@@ -57,7 +57,7 @@ export function nodeView(
     nodePortAddresses: [...new Set([...(nodePortAddresses.primary ? own : []), ...inRanges])].sort(),
     ranges: {
       pods,
-      inside: masqueradeAll || detection.kind === 'interface' ? [] : [...pods, ...blind.map(everything)],
+      inside: masqueradeAll || detection.kind === 'interface' ? [] : [...pods, ...blind.map(wholeFamily)],
     },
   };
 }
@@ -94,8 +94,4 @@ function primaryAddresses(node: NodeObject | undefined): Ip[] {
 
 function isLoopback(address: Ip): boolean {
   return address === '::1' || address.startsWith('127.');
-}
-
-function everything(family: Family): Range {
-  return { family, first: 0n, last: (1n << BigInt(bitsOf(family))) - 1n };
 }

@@ -309,7 +309,7 @@ ${counting === 'traffic' ? countTraffic() : ''}`;
 }
 
 /** Sets of ranges that hardly ever change, and are written by `nft`. */
-const RANGE_SETS = ['pods', 'inside', 'allocated-from'] as const;
+export const RANGE_SETS = ['pods', 'inside', 'allocated-from'] as const;
 export type RangeSets = Readonly<Record<(typeof RANGE_SETS)[number], readonly Range[]>>;
 
 /** Replaces what is in the sets of ranges; ranges of one set must not overlap. */
@@ -324,11 +324,15 @@ export function rangeText(table: TableName, ranges: RangeSets): string {
   ).join('');
 }
 
+export const VERSION_PREFIX = 'version-';
+/** Of the empty chain whose name says how the kernel has the rules: see `intactChain`. */
+export const INTACT_PREFIX = 'intact-';
+
 /** An empty chain of this name says that a table is in force, and by which rules. */
 export function versionChain(options: RuleOptions): string {
   const text =
     definitions(options) + EVERY_KIND_OF_CHAIN.map((chain) => chainText(TABLES[0], chain)).join('');
-  return `version-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
+  return `${VERSION_PREFIX}${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }
 
 /** Makes this table, whatever was under its name, with the constant rules and empty sets; no packet sees it yet. */
@@ -343,14 +347,12 @@ ${commonPickChains()
   .join('')}`;
 }
 
-/** Hands the packets over to this table, in one transaction. */
-export function activationText(table: TableName, version: string): string {
+/** Hands the packets over to this table, which gets these empty chains, in one transaction. */
+export function activationText(table: TableName, chains: readonly string[]): string {
   return `${TABLES.filter((other) => other !== table)
     .map(removalText)
     .join('')}table inet ${table} {
-  chain ${version} {
-  }
-}
+${chains.map((chain) => `  chain ${chain} {\n  }\n`).join('')}}
 `;
 }
 

@@ -113,6 +113,7 @@ export class ServiceProxy {
     const takenOver = (await this.#kernel.start()) === 'taken over';
     this.#ids.inherit();
     this.#inheritSourceLists();
+    if (takenOver) this.#rangesInForce = rangeText(TABLES[0], await this.#kernel.ranges());
     const elements = this.#kernel.size;
     this.#options.log.info({ takenOver, elements }, 'prepared the forwarding rules');
   }

@@ -41,7 +41,7 @@ describe('a Service for a network load balancer', () => {
       ipv6Addresses: [],
       sourceNat: false,
       sourceNatPrefixes: [],
-      securityGroups: { kind: 'managed', ranges: ['0.0.0.0/0'], prefixLists: [], icmp: false },
+      securityGroups: { kind: 'managed', ranges: ['0.0.0.0/0'], prefixLists: [], icmp: false, backend: true },
       attributes: {},
       tags: {},
       nodeLabels: {},
@@ -90,7 +90,13 @@ describe('a Service for a network load balancer', () => {
       {
         addressType: 'dualstack',
         ipv6Addresses: ['2001:db8::7'],
-        securityGroups: { kind: 'managed', ranges: ['0.0.0.0/0', '::/0'], prefixLists: [], icmp: false },
+        securityGroups: {
+          kind: 'managed',
+          ranges: ['0.0.0.0/0', '::/0'],
+          prefixLists: [],
+          icmp: false,
+          backend: true,
+        },
       },
     ],
     [
@@ -111,18 +117,45 @@ describe('a Service for a network load balancer', () => {
           ranges: ['192.0.2.0/24', '198.51.100.0/24'],
           prefixLists: [],
           icmp: false,
+          backend: true,
         },
       },
     ],
     [
       'prefix lists, which close the rest',
       { 'security-group-prefix-lists': 'pl-0a1b2c3d', 'enable-icmp-for-path-mtu-discovery': 'on' },
-      { securityGroups: { kind: 'managed', ranges: [], prefixLists: ['pl-0a1b2c3d'], icmp: true } },
+      {
+        securityGroups: {
+          kind: 'managed',
+          ranges: [],
+          prefixLists: ['pl-0a1b2c3d'],
+          icmp: true,
+          backend: true,
+        },
+      },
     ],
     [
       'its own groups',
       { 'security-groups': 'sg-1,edge' },
-      { securityGroups: { kind: 'given', groups: ['sg-1', 'edge'] } },
+      { securityGroups: { kind: 'given', groups: ['sg-1', 'edge'], backend: false } },
+    ],
+    [
+      'its own groups, and rules on nodes',
+      { 'security-groups': 'sg-1', 'manage-backend-security-group-rules': 'true' },
+      { securityGroups: { kind: 'given', groups: ['sg-1'], backend: true } },
+    ],
+    [
+      'no rules on nodes',
+      { 'manage-backend-security-group-rules': 'false' },
+      {
+        securityGroups: {
+          kind: 'managed',
+          ranges: ['0.0.0.0/0'],
+          prefixLists: [],
+          icmp: false,
+          backend: false,
+        },
+      },
     ],
     ['no groups', { 'disable-nlb-sg': 'true' }, { securityGroups: { kind: 'none' } }],
     [
@@ -364,9 +397,9 @@ describe('what is wrong with a Service', () => {
     ['weights', { 'service.beta.kubernetes.io/actions.TCP-80': '{}' }, 'which Fairlead does not do yet'],
     ['shared target groups', { 'multi-cluster-target-group': 'true' }, 'which Fairlead does not do'],
     [
-      'rules on nodes',
-      { 'manage-backend-security-group-rules': 'true' },
-      'which Fairlead does not write yet',
+      'rules on nodes without groups',
+      { 'manage-backend-security-group-rules': 'true', 'disable-nlb-sg': 'true' },
+      'needs a load balancer with security groups',
     ],
     ['TCP and UDP apart', { 'enable-tcp-udp-listener': '0' }, ''],
   ])('is told: %s', (what, annotations, part) => {

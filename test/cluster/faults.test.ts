@@ -11,6 +11,8 @@ import { withToken } from '../../src/lab/kubeconfig.ts';
 import { KubernetesServer } from '../../src/lab/kubernetes-server.ts';
 import { addressesOf, Cluster } from '../commands/cluster.ts';
 import { ControllerProcess } from '../commands/controller-process.ts';
+import { removeDefinition } from '../lab/apiserver/definitions-end.ts';
+import { RawClient } from '../lab/apiserver/raw-client.ts';
 import { CRD_FOLDER, startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 import { AgentProcess } from './agent-process.ts';
 import { shortToken } from './short-token.ts';
@@ -196,20 +198,13 @@ it('a server with another authority is not trusted until the file of authorities
   await renewed.close();
 });
 
-/** Resolves when it is gone. */
-async function removeDefinition(name: string): Promise<void> {
-  await test.api.delete(CUSTOM_RESOURCE_DEFINITIONS, { name });
-  const isGone = () =>
-    test.api.get(CUSTOM_RESOURCE_DEFINITIONS, { name }).then(
-      () => false,
-      () => true,
-    );
-  while (!(await isGone()));
+async function removeKind(kind: string): Promise<void> {
+  await removeDefinition(await RawClient.open(test.kubeconfig), `${kind}.fairlead.dev`);
 }
 
 it('an agent whose kinds are not installed says so, and goes on by itself once they are', async () => {
   const kinds = ['ipaddresspools', 'l2advertisements'];
-  for (const kind of kinds) await removeDefinition(`${kind}.fairlead.dev`);
+  for (const kind of kinds) await removeKind(kind);
   const agent = new AgentProcess(await test.accountKubeconfig('agent'));
   await agent.logged('this kind is not installed in the cluster yet; apply deploy/crds (waiting for it)');
   for (const kind of kinds) await cluster.installCrd(kind);
@@ -222,7 +217,7 @@ it('a kind of another version is waited for, and followed once this version is s
   const definition = load(readFileSync(join(CRD_FOLDER, 'ipaddresspools.yaml'), 'utf8')) as KubeObject & {
     spec: { versions: object[] };
   }; // our own file
-  await removeDefinition(name);
+  await removeKind('ipaddresspools');
   const versions = definition.spec.versions.map((each) => ({ ...each, name: 'v9' }));
   const other = { ...definition, spec: { ...definition.spec, versions } };
   await test.api.create(CUSTOM_RESOURCE_DEFINITIONS, other);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findKubernetes } from '../../src/lab/kubernetes-binaries.ts';
 import { KubernetesServer } from '../../src/lab/kubernetes-server.ts';
+import { DEFINITIONS, removeDefinition } from '../lab/apiserver/definitions-end.ts';
 import { MERGE, RawClient } from '../lab/apiserver/raw-client.ts';
 import { AuditLog } from './audit-log.ts';
 
@@ -36,7 +37,6 @@ async function startKubernetes(serviceCidrs: readonly string[]): Promise<Kuberne
   });
 }
 
-const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const NAMESPACES = '/api/v1/namespaces';
 const COLLECTIONS = [
   DEFINITIONS,
@@ -81,16 +81,7 @@ async function remove(
 ): Promise<void> {
   const inside = namespace === undefined ? '' : `/namespaces/${namespace}`;
   const path = `${collection.replace(/\/(?=[^/]+$)/, `${inside}/`)}/${name}`;
-  const isGone = async () => (await raw.get(path)).status === 404;
-  if (collection === DEFINITIONS) {
-    // Until it is accepted, for its status may change meanwhile; no more, for what finishes a definition's end in the
-    // API server would meet each further deletion as a conflict.
-    let isAccepted = false;
-    while (!(await isGone())) {
-      if (!isAccepted) isAccepted = (await raw.delete(path, { gracePeriodSeconds: 0 })).status < 300;
-    }
-    return;
-  }
+  if (collection === DEFINITIONS) return removeDefinition(raw, name);
   // Again where the API server itself wrote to it meanwhile, which is a conflict.
   do {
     if (finalizers.length > 0) await raw.patch(path, MERGE, { metadata: { finalizers: null } });
@@ -98,5 +89,5 @@ async function remove(
     // Its content went before it; who would say so, the namespace controller, is not here.
     if (collection === NAMESPACES)
       await raw.put(`${path}/finalize`, { metadata: { name }, spec: { finalizers: [] } });
-  } while (!(await isGone()));
+  } while ((await raw.get(path)).status !== 404);
 }

@@ -26,7 +26,7 @@ function cleanUp(): string {
 
 it('takes both tables out of the kernel, leaves those of others, and ends with status 0', () => {
   const [first, second] = TABLES;
-  nft(stagingText(first, DEFAULT_RULES) + activationText(first, versionChain(DEFAULT_RULES)));
+  nft(stagingText(first, DEFAULT_RULES) + activationText(first, [versionChain(DEFAULT_RULES)]));
   nft(stagingText(second, DEFAULT_RULES));
   nft('add table inet other');
   expect(tables()).toEqual(['table inet fairlead', 'table inet fairlead-2', 'table inet other']);

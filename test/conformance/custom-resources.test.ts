@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEFINITIONS, untilDefinitionIsGone } from '../lab/apiserver/definitions-end.ts';
 import { MERGE, RawClient, STRATEGIC, take } from '../lab/apiserver/raw-client.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 
 let running: TestServer;
 let raw: RawClient;
-const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const POOLS = '/apis/fairlead.dev/v1alpha1/ipaddresspools';
 const ADVERTISEMENTS = '/apis/fairlead.dev/v1alpha1/l2advertisements';
 const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
@@ -31,7 +31,7 @@ function made(kind: string, name: string, content: object) {
 
 /** Resolves when its kind is served. */
 async function define(body: ReturnType<typeof definition>): Promise<void> {
-  expect((await raw.post(CRDS, body)).status).toBe(201);
+  expect((await raw.post(DEFINITIONS, body)).status).toBe(201);
   const [version] = body.spec.versions;
   const path = `/apis/example.dev/${version?.name}/${body.spec.names.plural}`;
   while ((await raw.get(path)).status !== 200);
@@ -69,7 +69,7 @@ function causesOf(body: { details: { causes: { field: string }[] } }): { field: 
 
 describe('the project’s own definitions', () => {
   it('are established', async () => {
-    const { body } = await raw.get(`${CRDS}/ipaddresspools.fairlead.dev`);
+    const { body } = await raw.get(`${DEFINITIONS}/ipaddresspools.fairlead.dev`);
     const conditions = body.status.conditions.map(({ type, status }: { type: string; status: string }) => [
       type,
       status,
@@ -312,7 +312,7 @@ describe('a definition', () => {
     ],
     ['a schema of no object', definition('ones', 'One', { type: 'string' }), '.openAPIV3Schema.type'],
   ])('is refused with %s', async (_, body, field) => {
-    const answer = await raw.post(CRDS, body);
+    const answer = await raw.post(DEFINITIONS, body);
     expect(answer.status).toBe(422);
     const fields = answer.body.details.causes.map((each: { field: string }) => each.field);
     expect(fields).toContainEqual(expect.stringContaining(field));
@@ -320,7 +320,7 @@ describe('a definition', () => {
 
   it('with a schema that is none is refused', async () => {
     const { status, body } = await raw.post(
-      CRDS,
+      DEFINITIONS,
       definition('ones', 'One', { type: 'object', properties: 5 }),
     );
     expect([status, body.message]).toEqual([400, expect.stringContaining('openAPIV3Schema.properties')]);
@@ -335,11 +335,11 @@ describe('a definition', () => {
     expect([widget.status, widget.body.anything]).toEqual([201, { goes: [1] }]);
     const { resourceVersion } = widget.body.metadata;
     const watch = await raw.watch(`${path}?watch=1&resourceVersion=${resourceVersion}`);
-    await raw.delete(`${CRDS}/widgets.example.dev`);
+    await raw.delete(`${DEFINITIONS}/widgets.example.dev`);
     const [event] = await take(watch, 1);
     expect([event?.type, event?.object.metadata.name]).toEqual(['DELETED', 'w']);
     await watch.return(undefined);
-    while ((await raw.get(`${CRDS}/widgets.example.dev`)).status !== 404);
+    await untilDefinitionIsGone(raw, 'widgets.example.dev');
     while ((await raw.get(path)).status !== 404);
     await define(definition('widgets', 'Widget', schema));
     expect((await raw.get(path)).body.items).toEqual([]);
@@ -353,9 +353,9 @@ describe('a definition', () => {
     });
     await define(definition('gadgets', 'Gadget', schemaOf(1)));
     expect((await raw.post(path, made('Gadget', 'g', { size: 2 }))).status).toBe(422);
-    const { body: live } = await raw.get(`${CRDS}/gadgets.example.dev`);
+    const { body: live } = await raw.get(`${DEFINITIONS}/gadgets.example.dev`);
     const { spec } = definition('gadgets', 'Gadget', schemaOf(2));
-    const changed = await raw.put(`${CRDS}/gadgets.example.dev`, { ...live, spec });
+    const changed = await raw.put(`${DEFINITIONS}/gadgets.example.dev`, { ...live, spec });
     expect(changed.body.metadata.generation).toBe(2);
     // A moment later at the real server.
     while ((await raw.post(path, made('Gadget', 'g', { size: 2 }))).status === 422);

@@ -4,6 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import { DEFINITIONS, untilDefinitionIsGone } from '../lab/apiserver/definitions-end.ts';
 import { MERGE, RawClient } from '../lab/apiserver/raw-client.ts';
 import { CRD_FOLDER, startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 
@@ -277,7 +279,14 @@ describe('kubectl delete', () => {
     expect(await kubectl('delete', 'svc', 'web')).toMatch(/^service "web" deleted/);
     expect(await kubectl('get', 'svc', '-l', 'app=web', '-o', 'name')).toBe('');
     await kubectl('delete', '-f', join(folder, 'pool.yaml'));
-    await kubectl('delete', '-f', CRD_FOLDER);
+    const raw = await RawClient.open(running.kubeconfig);
+    const names: string[] = (await raw.get(DEFINITIONS)).body.items.map(
+      (each: KubeObject) => each.metadata.name,
+    );
+    await Promise.all([
+      kubectl('delete', '-f', CRD_FOLDER),
+      ...names.map((name) => untilDefinitionIsGone(raw, name)),
+    ]);
     expect(await kubectl('get', 'crd', '-o', 'name')).toBe('');
   });
 });

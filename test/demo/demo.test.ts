@@ -49,6 +49,32 @@ describe('the demonstration', () => {
   );
 
   it(
+    'on AWS shows a load balancer, nodes as healthy targets, one that dies, a hand in the console, and nothing left',
+    async () => {
+      const { status, stdout } = await run(start(['--json', '--provider', 'aws']));
+      const report: Report = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
+      expect(report.failed).toBeUndefined();
+      expect(status).toBe(0);
+      const step = (name: string) => report.steps.find((each) => each.name === name)?.observed ?? {};
+      expect(step('active')).toMatchObject({
+        hostname: expect.stringMatching(/^k8s-default-web-.*amazonaws/),
+      });
+      expect(step('healthy')).toEqual({ targets: 3 });
+      expect(step('http')).toMatchObject({ pod: expect.stringMatching(/^web-/) });
+      expect(step('unhealthy')).toMatchObject({ node: 'node-3' });
+      expect(step('deregistered').pods).not.toEqual(
+        expect.arrayContaining([expect.stringMatching(/^web-3-/)]),
+      );
+      expect(report.steps.map(({ name }) => name)).toEqual(
+        expect.arrayContaining(['account', 'returned', 'listener-repaired', 'targets-repaired']),
+      );
+      expect(step('released')).toEqual({ left: [] });
+      expect(leftovers()).toEqual([]);
+    },
+    2 * LONG,
+  );
+
+  it(
     'leaves the lab up with --keep, says how to reach it, and nothing is left after Ctrl-C',
     async () => {
       const demo = start(['--keep', '--nodes', '2']);

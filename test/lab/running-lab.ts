@@ -31,7 +31,6 @@ export class RunningLab {
   readonly wire: WireObserver;
   readonly client: Requester;
   readonly pod: Requester;
-  readonly #probes = new Map<string, Requester>();
 
   private constructor(cluster: Cluster, client: Requester, pod: Requester) {
     this.cluster = cluster;
@@ -57,7 +56,7 @@ export class RunningLab {
       ...plan.nodes.map((node) => cluster.startAgent(node)),
     ]);
     const lab = new RunningLab(cluster, client, pod);
-    await Promise.all(plan.nodes.map((node) => lab.leases(node)));
+    await Promise.all(plan.nodes.map((node) => cluster.takesPart(node)));
     return lab;
   }
 
@@ -78,18 +77,6 @@ export class RunningLab {
     const node = this.cluster.plan.nodes.find((each) => each.name === name);
     if (!node) throw new Error(`the lab has no node ${name}`);
     return node;
-  }
-
-  /** Resolves once the node's agent takes part: it is heard, and hears, so that it may be given addresses. */
-  async leases({ name }: LabNode): Promise<void> {
-    const probe = this.#probes.get(name) ?? (await this.cluster.requesterIn(name));
-    this.#probes.set(name, probe);
-    const said = '\nfairlead_membership_quorum 1\n';
-    const target = http({ host: '127.0.0.1', port: 10_249, path: '/metrics' });
-    await until(
-      () => probe.ask(target),
-      (reply) => reply.kind === 'answered' && reply.text.includes(said),
-    );
   }
 
   /** The node that answers after `before`. */

@@ -264,7 +264,7 @@ describe('the announcement of an address', { timeout: 60_000 }, () => {
       ([said, answers]) => said === answers && said !== owner.name,
     );
     await lab.cluster.startAgent(owner);
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
     // Who might follow is told as well, and then nothing more, whatever happens to other addresses.
     const { metadata } = await lab.announcement(web[0], (each) =>
       each.status.standbys.some(({ node }) => node === owner.name),
@@ -428,7 +428,7 @@ describe('an agent that is killed', () => {
     await lab.cluster.agents.get(owner.name)?.stop('SIGKILL');
     const other = await lab.otherOwner(web[0], owner);
     await lab.cluster.startAgent(owner);
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
     expect((await lab.ownerOf(web[0])).name).toBe(other.name);
     expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
     const replies = await traffic.stop();
@@ -449,7 +449,7 @@ describe('an agent that is killed', () => {
     expect(withdrawn.map(({ address }) => address)).toContain(web[0]);
     expect((await traffic.stop()).filter(({ kind }) => kind === 'failed').length).toBeLessThanOrEqual(1);
     await lab.cluster.startAgent(owner);
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
   });
 
   it('or only stopped for a while, does not answer any more when it goes on', async () => {
@@ -464,7 +464,7 @@ describe('an agent that is killed', () => {
       () => lab.logOf(`agent-${owner.name}`).filter(({ msg }) => msg === 'withdrawn').length,
       (count) => count >= 2,
     );
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
     expect((await lab.ownerOf(web[0])).name).toBe(other.name);
     expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
   });
@@ -499,7 +499,7 @@ describe('pods on a node', () => {
     await passedOver(node.name);
     expect(await isReady(node.name)).toBe('True'); // so that nothing but membership can have told
     await lab.cluster.startAgent(node);
-    await lab.leases(node);
+    await lab.cluster.takesPart(node);
     await reached(node.name);
   });
 
@@ -516,7 +516,7 @@ describe('pods on a node', () => {
     );
     await reached(node.name);
     await lab.cluster.startAgent(node);
-    await lab.leases(node);
+    await lab.cluster.takesPart(node);
   });
 });
 
@@ -537,7 +537,7 @@ describe('halves that are switched off', () => {
     await lab.objects.deleteService('few');
     await lab.cluster.agents.get(node.name)?.stop();
     await lab.cluster.startAgent(node);
-    await lab.leases(node);
+    await lab.cluster.takesPart(node);
   });
 });
 
@@ -552,7 +552,7 @@ describe('the owner of an address that goes off the LAN', () => {
       (reply) => reply.kind === 'answered' && parsePodAnswer(reply.text).node !== owner.name,
     );
     plugIn(owner);
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
     expect((await lab.ownerOf(web[0])).name).toBe(other.name);
     expect(answers.stop()).toEqual([macOf(owner), macOf(other)]);
   });
@@ -573,7 +573,7 @@ describe('under random faults', () => {
         const schedule = scheduleOf(seed, nodes.length);
         const questions = new Questions(client, [web[0], ip(web[1])]);
         await suffer(lab, schedule);
-        for (const node of nodes) await lab.leases(node);
+        for (const node of nodes) await lab.cluster.takesPart(node);
         await lab.ownerOf(web[0]);
         questions.close();
         answered += questions.answered;
@@ -594,7 +594,7 @@ describe('a node that has no interface to announce on any more', { timeout: 60_0
     writeFileSync(file, '');
     await lab.cluster.agents.get(owner.name)?.stop();
     await lab.cluster.startAgent(owner, ['--exclude-interfaces-file', file]);
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
     const annotations = { 'fairlead.dev/address-pool': 'flapping' };
     await lab.objects.createPool('flapping', ['192.0.2.153']);
     await lab.objects.createAdvertisement('flapping', {
@@ -627,7 +627,7 @@ describe('a node that has no interface to announce on any more', { timeout: 60_0
     await lab.objects.deletePool('flapping');
     await lab.cluster.agents.get(owner.name)?.stop();
     await lab.cluster.startAgent(owner);
-    await lab.leases(owner);
+    await lab.cluster.takesPart(owner);
   });
 });
 
@@ -664,7 +664,7 @@ describe('agents', () => {
     expect((await lab.ownerOf(few)).name).toBe('node-2');
     await lab.ownerOf(web[0]);
     await lab.cluster.startController();
-    await Promise.all(lab.cluster.plan.nodes.map((node) => lab.leases(node)));
+    await Promise.all(lab.cluster.plan.nodes.map((node) => lab.cluster.takesPart(node)));
     const after = await rosterIn();
     expect(before?.voters.length).toBe(3);
     expect(after?.voters.length).toBe(3);

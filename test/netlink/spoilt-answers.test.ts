@@ -8,6 +8,7 @@ import { deleteFlows } from '../../src/netlink/conntrack.ts';
 import { parseMessages } from '../../src/netlink/message.ts';
 import { listElements } from '../../src/netlink/nftables.ts';
 import { listCounters } from '../../src/netlink/nftables-counters.ts';
+import { listRanges } from '../../src/netlink/nftables-ranges.ts';
 import { readTable } from '../../src/netlink/nftables-table.ts';
 import { NetlinkRecorder } from '../../src/sockets/netlink-recorder.ts';
 import { NETLINK_NETFILTER } from '../../src/sockets/netlink-socket.ts';
@@ -51,6 +52,7 @@ const READERS: readonly ((connection: NetlinkConnection) => Promise<unknown>)[] 
   (connection) => listElements(connection, 't', 'c'),
   (connection) => listCounters(connection, 't', 'c'),
   (connection) => readTable(connection, 't'),
+  (connection) => listRanges(connection, 't', 'c'),
 ];
 
 it('whole answers are read', async () => {

@@ -1,13 +1,16 @@
 // A proxy that is killed leaves rules that forward, and its successor, of the same version or another, goes on
 // with them without a gap.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type ForeignChange, watchNftables } from '../../src/netlink/nftables-watch.ts';
 import { DEFAULT_RULES, TABLES, type TableName, versionChain } from '../../src/proxy/rules.ts';
-import { inNamespace } from '../sockets/netns.ts';
+import { openNetlinkSocket } from '../../src/sockets/open-netlink-socket.ts';
+import { inNamespace, namespacePath } from '../sockets/netns.ts';
 import { Child } from './child.ts';
 import type { Question, Reply } from './host-process.ts';
 import { meaningOf, readElements } from './kernel-view.ts';
-import { makeNetwork, type Network, POD } from './network.ts';
+import { makeNetwork, type Network, NODE, POD } from './network.ts';
 import { type Objects, service, slice } from './objects.ts';
+import type { NodeText } from './proxy-process.ts';
 
 const CLUSTER = '10.96.0.1';
 const BALANCED = '198.51.100.1';
@@ -18,6 +21,13 @@ let network: Network;
 let node: string;
 const proxies: Child[] = [];
 
+const slicesOf = (of: string): NonNullable<Objects['slices']> => ({
+  [`default/${of}-1`]: slice(
+    of,
+    [{ address: POD.a[0] }, { address: POD.c[0], node: 'node2' }],
+    [{ port: 8080 }],
+  ),
+});
 const WEB: Objects = {
   services: {
     'default/web': service(
@@ -26,13 +36,7 @@ const WEB: Objects = {
       { ingress: [{ ip: BALANCED }] },
     ),
   },
-  slices: {
-    'default/web-1': slice(
-      'web',
-      [{ address: POD.a[0] }, { address: POD.c[0], node: 'node2' }],
-      [{ port: 8080 }],
-    ),
-  },
+  slices: slicesOf('web'),
 };
 const OTHER: Objects = {
   services: { 'default/other': service('other', { clusterIPs: ['10.96.0.2'], ports: [{ port: 80 }] }) },
@@ -170,6 +174,90 @@ describe('a successor', () => {
     inNamespace(node, `nft rename chain inet ${FIRST} version-0 ${VERSION}`);
     await withoutAGap(async () => void (await startProxy()));
     expect(tables()).toEqual([`table inet ${FIRST}`]);
+  });
+});
+
+describe('a successor of the same version', () => {
+  /** Everything that a Service may have in the kernel. */
+  const FULL: Objects = {
+    services: {
+      'default/full': service(
+        'full',
+        {
+          type: 'LoadBalancer',
+          clusterIPs: [CLUSTER],
+          ports: [{ port: 80, nodePort: 30080 }],
+          externalTrafficPolicy: 'Local',
+          loadBalancerSourceRanges: ['10.0.0.0/8', '192.0.2.0/24'],
+          sessionAffinity: 'ClientIP',
+        },
+        { ingress: [{ ip: BALANCED }], annotations: { 'fairlead.dev/load-balancing': 'round-robin' } },
+      ),
+    },
+    slices: slicesOf('full'),
+  };
+  const NODE_TEXT: NodeText = {
+    addresses: NODE,
+    podCidrs: ['10.244.0.0/16', 'fd00:244::/32'],
+    serviceCidrs: ['10.96.0.0/16', 'fd00:96::/112'],
+  };
+  const next = async (): Promise<Child> => {
+    await proxies.at(-1)?.kill();
+    const proxy = new Child(node, 'proxy-process.ts');
+    proxies.push(proxy);
+    await proxy.call('start', NODE_TEXT);
+    return proxy;
+  };
+  const inForce = async (): Promise<string[]> => {
+    const table = tables()[0]?.replace('table inet ', '') as TableName; // there is one, and it is ours
+    const ranges = ['pods', 'inside', 'allocated-from'].flatMap((set) =>
+      [4, 6].map((digit) => inNamespace(node, `nft list set inet ${table} ${set}${digit}`)),
+    );
+    const texts = [inNamespace(node, 'nft -t list ruleset'), ...ranges];
+    return [...texts.map((text) => text.replaceAll(SECOND, FIRST)), ...(await meaning(table))];
+  };
+
+  it('that finds what it wants changes nothing in the kernel', async () => {
+    await (await next()).call('set', FULL);
+    const heard: ForeignChange[] = [];
+    const watch = watchNftables({
+      open: (options) => openNetlinkSocket({ ...options, networkNamespace: namespacePath(node) }),
+      tables: TABLES,
+      isOwn: () => false,
+      isAskedFor: () => false,
+      onChange: (change) => heard.push(change),
+      onError: (error) => expect.unreachable(error.message),
+    });
+    const second = await next();
+    await second.call('set', FULL);
+    expect(await second.call('foreignChanges')).toBe(0);
+    // This one is heard, and so would those before it.
+    inNamespace(node, `nft add chain inet ${FIRST} other`);
+    await expect.poll(() => heard, { timeout: 15_000 }).toEqual(['anything']);
+    watch.close();
+  });
+
+  it.each([
+    'add element inet fairlead cluster4 { 10.96.0.99 }; delete element inet fairlead cluster4 { 10.96.0.1 }',
+    'flush set inet fairlead pods4',
+    'add element inet fairlead inside6 { fd00:99::/64 }',
+    'insert rule inet fairlead services counter accept',
+    'flush chain inet fairlead sticky4-tcp-1-turn-e00001',
+    'add table inet fairlead { flags dormant; }',
+  ])('undoes "nft %s", which was done while none ran', async (damage) => {
+    await (await next()).call('set', FULL);
+    const before = await inForce();
+    await proxies.at(-1)?.kill();
+    const turns = /sticky4-tcp-1-turn-\w+/.exec(inNamespace(node, 'nft -t list ruleset'))?.[0] ?? '';
+    inNamespace(node, `nft '${damage.replace('sticky4-tcp-1-turn-e00001', turns)}'`);
+    expect(await inForce()).not.toEqual(before);
+    const second = await next();
+    await second.call('set', FULL);
+    expect(await inForce()).toEqual(before);
+    await second.call('set', both(FULL, OTHER));
+    expect(
+      await network.hosts.client.call('ask', { transport: 'TCP', address: BALANCED, port: 80 }),
+    ).toMatchObject({ name: 'a' });
   });
 });
 

@@ -13,8 +13,8 @@ export interface Behaviour {
   release: number;
   /** Milliseconds in which a registered target is `initial`. */
   registration: number;
-  /** Whether a target answers its health checks. */
-  isHealthy: (id: string, port: number) => boolean;
+  /** Whether a target answers its health checks; undefined: nobody knows yet. */
+  isHealthy: (id: string, port: number, group: CloudTargetGroup) => boolean | undefined;
   /** Calls in a row, and a second; undefined: no throttling. */
   buckets: { readonly describe: Bucket; readonly mutate: Bucket; readonly register: Bucket } | undefined;
   /** Actions that the credentials may not call. */
@@ -45,6 +45,15 @@ export interface CloudSubnet {
   readonly isPublic: boolean;
   freeAddresses: number;
   tags: Record<string, string>;
+}
+
+export interface CloudInstance {
+  /** Of its primary interface. */
+  readonly address: string;
+  /** Those of its pods. */
+  readonly podAddresses: readonly string[];
+  /** The security groups of its primary interface. */
+  groups: string[];
 }
 
 export interface CloudMapping {
@@ -113,7 +122,9 @@ export interface CloudRule {
   readonly protocol: string;
   readonly from: number;
   readonly to: number;
+  /** A range, a prefix list, or the id of a group. */
   readonly source: string;
+  readonly description?: string | undefined;
 }
 
 export interface CloudSecurityGroup {
@@ -168,7 +179,7 @@ export class Cloud {
   );
   readonly allocations = new Set<string>();
   readonly certificates = new Set<string>();
-  readonly instances = new Set<string>();
+  readonly instances = new Map<string, CloudInstance>();
   readonly loadBalancers = new Map<string, CloudLoadBalancer>();
   readonly listeners = new Map<string, CloudListener>();
   readonly targetGroups = new Map<string, CloudTargetGroup>();
@@ -188,6 +199,17 @@ export class Cloud {
 
   arn(kind: string): string {
     return `arn:aws:elasticloadbalancing:${this.region}:${this.account}:${kind}/${this.serial()}`;
+  }
+
+  addInstance(
+    id: string,
+    {
+      address = `10.0.1.${this.instances.size + 1}`,
+      podAddresses = [],
+      groups = [],
+    }: Partial<CloudInstance> = {},
+  ): void {
+    this.instances.set(id, { address, podAddresses, groups });
   }
 
   listenersOf(loadBalancer: string): CloudListener[] {

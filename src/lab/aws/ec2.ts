@@ -48,9 +48,7 @@ export function describeSecurityGroups(cloud: Cloud, params: Params): Answer {
   const found = [...cloud.securityGroups.values()].filter(
     (group) =>
       (ids.length === 0 || ids.includes(group.id)) &&
-      passes(params, group.tags, (name) =>
-        name === 'vpc-id' ? group.vpc : name === 'group-name' ? group.name : undefined,
-      ),
+      passes(params, group.tags, (name) => groupFields(group)[name]),
   );
   return {
     securityGroupInfo: found.map((group) => ({
@@ -59,6 +57,45 @@ export function describeSecurityGroups(cloud: Cloud, params: Params): Answer {
       vpcId: group.vpc,
       ipPermissions: group.rules.map(permission),
       tagSet: tagSet(group.tags),
+    })),
+  };
+}
+
+function groupFields({ vpc, name, rules }: CloudSecurityGroup): Readonly<Record<string, string | string[]>> {
+  return {
+    'vpc-id': vpc,
+    'group-name': name,
+    'ip-permission.group-id': rules.map(({ source }) => source).filter((source) => source.startsWith('sg-')),
+  };
+}
+
+/** One for each instance, with the addresses of its pods. */
+export function describeNetworkInterfaces(cloud: Cloud, params: Params): Answer {
+  const found = [...cloud.instances].filter(([id, { address, podAddresses }]) =>
+    passes(params, {}, (name) => {
+      const fields: Readonly<Record<string, string | string[]>> = {
+        'vpc-id': cloud.vpc,
+        'attachment.instance-id': id,
+        'attachment.device-index': '0',
+        'addresses.private-ip-address': [address, ...podAddresses],
+        'ipv6-addresses.ipv6-address': [...podAddresses],
+      };
+      return fields[name];
+    }),
+  );
+  return {
+    networkInterfaceSet: found.map(([id, { address, podAddresses, groups }]) => ({
+      networkInterfaceId: id.replace('i-', 'eni-'),
+      vpcId: cloud.vpc,
+      privateIpAddress: address,
+      attachment: { instanceId: id, deviceIndex: 0 },
+      groupSet: groups.map((groupId) => ({ groupId })),
+      privateIpAddressesSet: [address, ...podAddresses]
+        .filter((each) => !each.includes(':'))
+        .map((privateIpAddress) => ({ privateIpAddress })),
+      ipv6AddressesSet: podAddresses
+        .filter((each) => each.includes(':'))
+        .map((ipv6Address) => ({ ipv6Address })),
     })),
   };
 }
@@ -78,7 +115,10 @@ export function createSecurityGroup(cloud: Cloud, params: Params): Answer {
 
 export function deleteSecurityGroup(cloud: Cloud, params: Params): Answer {
   const { id } = find(cloud, required(params, 'GroupId'));
-  if (cloud.holds(id)) refuse('DependencyViolation', `resource ${id} has a dependent object`);
+  const named = [...cloud.securityGroups.values()].some(
+    (group) => group.id !== id && group.rules.some(({ source }) => source === id),
+  );
+  if (named || cloud.holds(id)) refuse('DependencyViolation', `resource ${id} has a dependent object`);
   cloud.securityGroups.delete(id);
   return { return: true };
 }
@@ -140,14 +180,14 @@ function find(cloud: Cloud, id: string): CloudSecurityGroup {
 function passes(
   params: Params,
   tags: Readonly<Record<string, string>>,
-  fieldOf: (name: string) => string | undefined,
+  fieldOf: (name: string) => string | readonly string[] | undefined,
 ): boolean {
   return structures(params, 'Filter').every((filter) => {
     const name = required(filter, 'Name');
     const values = texts(filter, 'Value');
     if (name === 'tag-key') return values.some((each) => tags[each] !== undefined);
     const value = name.startsWith('tag:') ? tags[name.slice(4)] : fieldOf(name);
-    return value !== undefined && values.includes(value);
+    return [value ?? []].flat().some((each) => values.includes(each));
   });
 }
 
@@ -158,11 +198,15 @@ function readRules(params: Params): CloudRule[] {
       ...structures(permission, 'Ipv6Ranges').map((each) => required(each, 'CidrIpv6')),
       ...structures(permission, 'PrefixListIds').map((each) => required(each, 'PrefixListId')),
     ];
-    return sources.map((source) => ({
+    const groups = structures(permission, 'Groups').map((each) => ({
+      source: required(each, 'GroupId'),
+      description: text(each, 'Description'),
+    }));
+    return [...sources.map((source) => ({ source })), ...groups].map((each) => ({
       protocol: required(permission, 'IpProtocol'),
       from: Number(text(permission, 'FromPort')),
       to: Number(text(permission, 'ToPort')),
-      source,
+      ...each,
     }));
   });
 }
@@ -171,11 +215,12 @@ function key({ protocol, from, to, source }: CloudRule): string {
   return `${protocol} ${from}-${to} ${source}`;
 }
 
-function permission({ protocol, from, to, source }: CloudRule): Answer {
+function permission({ protocol, from, to, source, description }: CloudRule): Answer {
   return {
     ipProtocol: protocol,
     fromPort: from,
     toPort: to,
+    groups: source.startsWith('sg-') ? [{ groupId: source, description }] : [],
     ipRanges: source.includes('.') ? [{ cidrIp: source }] : [],
     ipv6Ranges: source.includes(':') ? [{ cidrIpv6: source }] : [],
     prefixListIds: source.startsWith('pl-') ? [{ prefixListId: source }] : [],

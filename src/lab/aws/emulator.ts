@@ -55,6 +55,7 @@ const EC2: Readonly<Record<string, Handler>> = {
   CreateTags: ec2.createTags,
   DeleteSecurityGroup: ec2.deleteSecurityGroup,
   DeleteTags: ec2.deleteTags,
+  DescribeNetworkInterfaces: ec2.describeNetworkInterfaces,
   DescribeRouteTables: ec2.describeRouteTables,
   DescribeSecurityGroups: ec2.describeSecurityGroups,
   DescribeSubnets: ec2.describeSubnets,

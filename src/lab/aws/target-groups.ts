@@ -190,9 +190,9 @@ function healthOf(
   if (cloud.usersOf(group.arn).length === 0) return { State: 'unused', Reason: 'Target.NotInUse' };
   if (cloud.clock.now() < registeredAt + cloud.behaviour.registration)
     return { State: 'initial', Reason: 'Elb.RegistrationInProgress' };
-  return cloud.behaviour.isHealthy(id, port)
-    ? { State: 'healthy' }
-    : { State: 'unhealthy', Reason: 'Target.FailedHealthChecks' };
+  const healthy = cloud.behaviour.isHealthy(id, port, group);
+  if (healthy === undefined) return { State: 'initial', Reason: 'Elb.InitialHealthChecking' };
+  return healthy ? { State: 'healthy' } : { State: 'unhealthy', Reason: 'Target.FailedHealthChecks' };
 }
 
 export function find(cloud: Cloud, arn: string): CloudTargetGroup {

@@ -40,6 +40,7 @@ export const EC2_ACTIONS = [
   'CreateTags',
   'DeleteSecurityGroup',
   'DeleteTags',
+  'DescribeNetworkInterfaces',
   'DescribeRouteTables',
   'DescribeSecurityGroups',
   'DescribeSubnets',

@@ -68,7 +68,7 @@ const MEANINGS: readonly Meaning[] = [
     // What was just made or deleted is not known everywhere yet.
     reason: 'Settling',
     codes:
-      /^(ResourceInUse|DependencyViolation|(Listener|LoadBalancer|TargetGroup|Rule)NotFound|InvalidGroup\.(NotFound|InUse|Duplicate))/,
+      /^(ResourceInUse|DependencyViolation|(Listener|LoadBalancer|TargetGroup|Rule)NotFound|InvalidGroup\.(NotFound|InUse|Duplicate)|InvalidSecurityGroup)/,
     mend: 'AWS has not finished an earlier change; Fairlead tries again',
     retryAfter: 5_000,
   },

@@ -17,6 +17,7 @@ import {
 import { AccountWatch } from './account-watch.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import type { Known } from './known.ts';
+import { NodeGroups } from './node-groups.ts';
 import type { Owner } from './ownership.ts';
 import { type Done, guarded, type PassResult, pass, prepare, type Refusal, remove } from './pass.ts';
 import { type Place, Placement } from './placement.ts';
@@ -70,6 +71,8 @@ export class AwsProvider implements CloudProvider {
   readonly #known = new Map<string, Known>();
   readonly #timers = new Map<string, Timer>();
   readonly #watches = new Map<string, AccountWatch>();
+  /** By account: the groups of nodes and pods. */
+  readonly #groups = new Map<string, NodeGroups>();
   #accounts: ReadonlyMap<string, OpenAccount> = new Map();
   /** Whether the accounts are known, be it that there are none. */
   readonly #opened = Promise.withResolvers<void>();
@@ -91,6 +94,7 @@ export class AwsProvider implements CloudProvider {
       if (accounts.get(name) === before.get(name)) continue;
       watch.close();
       this.#watches.delete(name);
+      this.#groups.delete(name);
     }
     for (const [name, open] of accounts) if (!this.#watches.has(name)) this.#watch(name, open);
     this.#tellAll();
@@ -152,8 +156,9 @@ export class AwsProvider implements CloudProvider {
       clusterUid: sources.clusterUid(),
     });
     if (prepared.kind === 'refused') return this.#conclude(service, account.name, prepared);
-    const { fingerprint, owner } = prepared;
+    const { fingerprint, owner, asked } = prepared;
     const known = this.#knownFor(key, account.name, owner);
+    if (known && known.asked !== asked) known.due = 'whole';
     const isAlone = this.#placement.of(key).length === 1;
     if (known?.fingerprint === fingerprint && known.due !== 'whole' && isAlone) {
       const { due, belief, desired } = known;
@@ -172,20 +177,27 @@ export class AwsProvider implements CloudProvider {
     if (!known && isAlone && service.metadata.annotations?.[APPLIED_ANNOTATION] === fingerprint) {
       const survey = await this.#watches.get(account.name)?.recent();
       const desired = survey && recognise(survey, account, prepared);
-      if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint });
+      if (desired) return this.#remember(service, { ...desired, account: account.name, fingerprint, asked });
     }
     return this.#turns.take(account.name, key, async () => {
       const believed = known?.due === 'whole' ? undefined : known?.belief;
-      const result = await pass(fenced(open.api, beforeWrite), account, prepared, believed);
+      const result = await pass(
+        fenced(open.api, beforeWrite),
+        account,
+        prepared,
+        this.#nodeGroups(account.name),
+        believed,
+      );
       this.#known.delete(key);
       const whole = result.kind === 'done' ? await this.#leaveOthers(key, result, beforeWrite) : result;
-      if (whole.kind !== 'done' || whole.notes.length > 0)
+      if (whole.kind !== 'done' || whole.notes.length + whole.unclear.length > 0)
         return this.#conclude(service, account.name, whole);
       const health = whole.health ?? known?.health;
       return this.#remember(service, {
         ...whole,
         account: account.name,
         fingerprint,
+        asked,
         ...(health ? { health } : {}),
       });
     });
@@ -270,7 +282,9 @@ export class AwsProvider implements CloudProvider {
     else this.#askAgain(key, HEALTH_CHECK);
     if (result.kind !== 'done')
       return { kind: result.kind, reason: result.reason, message: result.message, ...ingress };
-    return { kind: 'refused', reason: 'NotChangeable', message: result.notes.join('; '), ...ingress };
+    const { notes, unclear } = result;
+    const reason = notes.length > 0 ? 'NotChangeable' : 'NoNodeSecurityGroup';
+    return { kind: 'refused', reason, message: [...notes, ...unclear].join('; '), ...ingress };
   }
 
   #withoutAccount(service: ServiceObject): Outcome {
@@ -289,6 +303,11 @@ export class AwsProvider implements CloudProvider {
       addresses: [],
       ...(hostnames.length > 0 ? { hostnames, ports: portsOf(service) } : {}),
     };
+  }
+
+  #isFor(key: string, account: string): boolean {
+    const service = this.#options.sources.service(key);
+    return service !== undefined && this.accountOf(service) === account;
   }
 
   #openFor(service: ServiceObject): OpenAccount | undefined {
@@ -319,10 +338,18 @@ export class AwsProvider implements CloudProvider {
       }
       const { clusterName: cluster } = open.account;
       const owner = { cluster, key, uid: place.uid, clusterUid: this.#options.sources.clusterUid() };
-      const result = await remove(fenced(open.api, beforeWrite), open.account, owner, place.explicitName);
+      const last = this.#options.sources.candidates().every((each) => each === key);
+      const { explicitName } = place;
+      const result = await remove(fenced(open.api, beforeWrite), open.account, owner, { explicitName, last });
       if (result.kind === 'pending') throw new RemovalPendingError(result);
       this.#placement.remove(key, place);
     }
+  }
+
+  #nodeGroups(account: string): NodeGroups {
+    const found = this.#groups.get(account) ?? new NodeGroups(this.#options.clock);
+    this.#groups.set(account, found);
+    return found;
   }
 
   #watch(name: string, open: OpenAccount): void {
@@ -336,10 +363,19 @@ export class AwsProvider implements CloudProvider {
       log,
       clusterUid: () => sources.clusterUid(),
       known: () => [...this.#known].filter(([, { account }]) => account === name),
+      served: () => sources.candidates().filter((key) => this.#isFor(key, name)),
+      nodeGroups: this.#nodeGroups(name),
       isServed: ({ key, uid }) => this.#placement.of(key).some((each) => each.uid === uid),
       onSuspect: (key) => {
         this.#expect(key, 'whole');
         this.#tell(key);
+      },
+      onVerified: (key, { health: before }, health) => {
+        const service = sources.service(key);
+        const found = this.#known.get(key);
+        if (!service || !found) return;
+        this.#remember(service, { ...found, health });
+        if (before?.status !== health.status || before.message !== health.message) this.#tell(key);
       },
       onLook,
     });

@@ -28,6 +28,12 @@ export function believe(desired: DesiredState, made: Made): ObservedState {
   const bare = current?.groups.length === 0;
   const group = bare ? undefined : securityGroup;
   const groupId = group && directory.get({ kind: 'securityGroup', name: group.name });
+  const { backendGroup } = loadBalancer;
+  const backendId =
+    backendGroup === undefined || bare
+      ? undefined
+      : directory.get({ kind: 'securityGroup', name: backendGroup });
+  const ids = (id: string | undefined) => (id === undefined ? [] : [id]);
   const idOf = (port: number) => directory.get({ kind: 'targetGroup', name: targetGroups.get(port) ?? '' });
   return {
     loadBalancers: [
@@ -46,11 +52,10 @@ export function believe(desired: DesiredState, made: Made): ObservedState {
         }),
         groups: bare
           ? []
-          : loadBalancer.groups.kind === 'ids'
-            ? loadBalancer.groups.ids
-            : groupId
-              ? [groupId]
-              : [],
+          : [
+              ...(loadBalancer.groups.kind === 'ids' ? loadBalancer.groups.ids : ids(groupId)),
+              ...ids(backendId),
+            ],
         ...(loadBalancer.privateLinkRules ? { privateLinkRules: loadBalancer.privateLinkRules } : {}),
         attributes: valuesOf(loadBalancer.attributes),
         tags: loadBalancer.tags,

@@ -3,10 +3,11 @@
 import type { IpPermission } from '@aws-sdk/client-ec2';
 import type { HealthCheck } from '../../api/aws-ports.ts';
 import type { AwsApi } from './aws-api.ts';
+import { groupOf, RULE_DESCRIPTION } from './backend.ts';
 import type { DesiredListener, GroupsWanted, Rule, SubnetMapping } from './model.ts';
 import { readTags } from './observe.ts';
 import type { ObservedState, Values } from './observed.ts';
-import { type Owner, ownershipOf, type Tags } from './ownership.ts';
+import { type Owner, ownershipOf, type Tags, UID_TAG } from './ownership.ts';
 import type { Step, Subject } from './step.ts';
 
 /** RegisterTargets and DeregisterTargets take more, and fail as a whole. */
@@ -25,13 +26,19 @@ class DeletionProtectedError extends Error {
 export class Directory {
   readonly #ids = new Map<string, string>();
 
-  constructor({ loadBalancers, targetGroups, securityGroups }: ObservedState) {
+  constructor(
+    { loadBalancers, targetGroups, securityGroups, backend }: ObservedState,
+    nodeGroups: readonly string[] = [],
+  ) {
     for (const { name, arn, listeners } of loadBalancers) {
       this.#ids.set(`loadBalancer ${name}`, arn);
       for (const each of listeners) this.#ids.set(`listener ${name}:${each.port}`, each.arn);
     }
     for (const { name, arn } of targetGroups) this.#ids.set(`targetGroup ${name}`, arn);
     for (const { name, id } of securityGroups) this.#ids.set(`securityGroup ${name}`, id);
+    if (backend) this.#ids.set(`securityGroup ${backend.name}`, backend.id);
+    // Groups of targets are known by their ids alone.
+    for (const id of nodeGroups) this.#ids.set(`securityGroup ${id}`, id);
   }
 
   get(subject: Subject): string {
@@ -64,7 +71,7 @@ export async function execute(api: AwsApi, step: Step, directory: Directory, own
       await unless(/^InvalidPermission\.Duplicate$/, () =>
         api('AuthorizeSecurityGroupIngress', {
           GroupId: group(step.group),
-          IpPermissions: permissions(step.rules),
+          IpPermissions: permissions(step.rules, group),
         }),
       );
       return;
@@ -72,7 +79,7 @@ export async function execute(api: AwsApi, step: Step, directory: Directory, own
       await unless(/^InvalidPermission\.NotFound$/, () =>
         api('RevokeSecurityGroupIngress', {
           GroupId: group(step.group),
-          IpPermissions: permissions(step.rules),
+          IpPermissions: permissions(step.rules, group),
         }),
       );
       return;
@@ -122,7 +129,7 @@ export async function execute(api: AwsApi, step: Step, directory: Directory, own
       return;
     case 'createLoadBalancer': {
       const { loadBalancer: wanted } = step;
-      const groups = groupIds(wanted.groups, step.group, directory);
+      const groups = groupIds(wanted.groups, [step.group, wanted.backendGroup], directory);
       const { LoadBalancers: [made] = [] } = await api('CreateLoadBalancer', {
         Name: wanted.name,
         Type: 'network',
@@ -155,7 +162,7 @@ export async function execute(api: AwsApi, step: Step, directory: Directory, own
     case 'setSecurityGroups':
       await api('SetSecurityGroups', {
         LoadBalancerArn: balancer(step.loadBalancer),
-        SecurityGroups: groupIds(step.groups, step.group, directory),
+        SecurityGroups: groupIds(step.groups, [step.group, step.backendGroup], directory),
         ...(step.privateLinkRules
           ? { EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: step.privateLinkRules }
           : {}),
@@ -234,13 +241,28 @@ async function createSecurityGroup(
   { group }: Extract<Step, { kind: 'createSecurityGroup' }>,
   directory: Directory,
 ): Promise<void> {
-  const { GroupId } = await api('CreateSecurityGroup', {
-    GroupName: group.name,
-    Description: '[k8s] Managed SecurityGroup for LoadBalancer',
-    VpcId: group.vpc,
-    TagSpecifications: [{ ResourceType: 'security-group', Tags: pairs(group.tags) }],
-  });
-  directory.set({ kind: 'securityGroup', name: group.name }, GroupId);
+  const { name, vpc, tags } = group;
+  try {
+    const { GroupId } = await api('CreateSecurityGroup', {
+      GroupName: name,
+      Description: '[k8s] Managed SecurityGroup for LoadBalancer',
+      VpcId: vpc,
+      TagSpecifications: [{ ResourceType: 'security-group', Tags: pairs(tags) }],
+    });
+    directory.set({ kind: 'securityGroup', name }, GroupId);
+  } catch (error) {
+    const isThere = error instanceof Error && error.name === 'InvalidGroup.Duplicate';
+    if (!isThere || tags[UID_TAG] !== undefined) throw error;
+    // What all Services share another of them made meanwhile.
+    const { SecurityGroups: [found] = [] } = await api('DescribeSecurityGroups', {
+      Filters: [
+        { Name: 'vpc-id', Values: [vpc] },
+        { Name: 'group-name', Values: [name] },
+      ],
+    });
+    if (!found) throw error;
+    directory.set({ kind: 'securityGroup', name }, found.GroupId);
+  }
 }
 
 async function setAttributes(api: AwsApi, { kind }: Subject, id: string, values: Values): Promise<void> {
@@ -251,9 +273,16 @@ async function setAttributes(api: AwsApi, { kind }: Subject, id: string, values:
   else await api('ModifyListenerAttributes', { ListenerArn: id, Attributes });
 }
 
-function groupIds(groups: GroupsWanted, name: string | undefined, directory: Directory): string[] {
-  if (groups.kind === 'ids') return [...groups.ids];
-  return name === undefined ? [] : [directory.get({ kind: 'securityGroup', name })];
+function groupIds(
+  groups: GroupsWanted,
+  names: readonly (string | undefined)[],
+  directory: Directory,
+): string[] {
+  const given = groups.kind === 'ids' ? groups.ids : [];
+  return [
+    ...given,
+    ...names.flatMap((name) => (name === undefined ? [] : [directory.get({ kind: 'securityGroup', name })])),
+  ];
 }
 
 function listenerSettings(
@@ -294,17 +323,21 @@ function subnetMappings(mappings: readonly SubnetMapping[]) {
   }));
 }
 
-function permissions(rules: readonly Rule[]): IpPermission[] {
+function permissions(rules: readonly Rule[], idOf: (group: string) => string): IpPermission[] {
   return rules.map(({ protocol, from, to, source }) => ({
     IpProtocol: protocol,
     FromPort: from,
     ToPort: to,
-    ...(source.startsWith('pl-')
-      ? { PrefixListIds: [{ PrefixListId: source }] }
-      : source.includes(':')
-        ? { Ipv6Ranges: [{ CidrIpv6: source }] }
-        : { IpRanges: [{ CidrIp: source }] }),
+    ...sourceOf(source, idOf),
   }));
+}
+
+function sourceOf(source: string, idOf: (group: string) => string): IpPermission {
+  const group = groupOf(source);
+  if (group !== undefined)
+    return { UserIdGroupPairs: [{ GroupId: idOf(group), Description: RULE_DESCRIPTION }] };
+  if (source.startsWith('pl-')) return { PrefixListIds: [{ PrefixListId: source }] };
+  return source.includes(':') ? { Ipv6Ranges: [{ CidrIpv6: source }] } : { IpRanges: [{ CidrIp: source }] };
 }
 
 function pairs(values: Tags): { Key: string; Value: string }[] {

@@ -6,6 +6,8 @@ import type { TargetHealth } from './target-health.ts';
 export interface Known {
   readonly account: string;
   readonly fingerprint: string;
+  /** The value by which a look was asked for last. */
+  readonly asked: string;
   readonly desired: DesiredState;
   readonly hostname: string;
   /** All that is there; undefined where only lists were read. */

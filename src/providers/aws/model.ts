@@ -8,8 +8,15 @@ import {
 import type { HealthCheck, ListenerProtocol, ListenerRequest } from '../../api/aws-ports.ts';
 import type { AwsRequest } from '../../api/aws-request.ts';
 import type { Scheme, TargetType } from '../../api/cloud-account.ts';
-import { loadBalancerName, securityGroupName, targetGroupName, targetGroupPort } from './names.ts';
-import { type Owner, ownerTags, type Tags } from './ownership.ts';
+import { backendPorts } from './backend.ts';
+import {
+  backendGroupName,
+  loadBalancerName,
+  securityGroupName,
+  targetGroupName,
+  targetGroupPort,
+} from './names.ts';
+import { backendTags, type Owner, ownerTags, type Tags } from './ownership.ts';
 
 /** Keys written by the user, and what AWS has by itself for the rest. */
 export interface Attributes {
@@ -37,6 +44,8 @@ export interface DesiredLoadBalancer {
   readonly sourceNat: boolean;
   readonly mappings: readonly SubnetMapping[];
   readonly groups: GroupsWanted;
+  /** The name of a group that it bears besides. */
+  readonly backendGroup?: string;
   readonly privateLinkRules?: 'on' | 'off';
   readonly attributes: Attributes;
   readonly tags: Tags;
@@ -47,7 +56,7 @@ export interface Rule {
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6';
   readonly from: number;
   readonly to: number;
-  /** CIDR, or the id of a prefix list. */
+  /** CIDR, the id of a prefix list, or the name of a group (`backend.ts`). */
   readonly source: string;
 }
 
@@ -56,6 +65,17 @@ export interface DesiredSecurityGroup {
   readonly vpc: string;
   readonly rules: readonly Rule[];
   readonly tags: Tags;
+}
+
+/** How load balancers reach their targets. */
+export interface DesiredBackend {
+  /** Of the group that load balancers bear. */
+  readonly name: string;
+  readonly vpc: string;
+  readonly tags: Tags;
+  readonly ports: readonly { readonly protocol: 'tcp' | 'udp'; readonly port: number }[];
+  /** Ids of the groups of the targets. */
+  readonly groups: readonly string[];
 }
 
 export interface Target {
@@ -99,6 +119,7 @@ export interface DesiredState {
   readonly adopt: boolean;
   readonly loadBalancer: DesiredLoadBalancer;
   readonly securityGroup?: DesiredSecurityGroup;
+  readonly backend?: DesiredBackend;
   readonly targetGroups: readonly DesiredTargetGroup[];
   readonly listeners: readonly DesiredListener[];
 }
@@ -113,6 +134,8 @@ export interface ModelInput {
   readonly subnets: readonly string[];
   /** Ids of the groups that the request names. */
   readonly givenGroups: readonly string[];
+  /** Ids of the groups of the targets, which are to let the load balancer in; undefined: none is. */
+  readonly nodeGroups: readonly string[] | undefined;
   /** By listener port. */
   readonly targets: ReadonlyMap<number, readonly Target[]>;
 }
@@ -124,6 +147,16 @@ export function desiredState(input: ModelInput): DesiredState {
   const { request, owner, scheme, vpc } = input;
   const { cluster } = owner;
   const { securityGroups } = request;
+  const backend: DesiredBackend | undefined =
+    input.nodeGroups !== undefined
+      ? {
+          name: backendGroupName(cluster),
+          vpc,
+          tags: { ...request.tags, ...backendTags(owner) },
+          ports: backendPorts(request.listeners, input.targets),
+          groups: input.nodeGroups,
+        }
+      : undefined;
   const tags = (resource: string): Tags => ({ ...request.tags, ...ownerTags(owner, resource) });
   return {
     owner,
@@ -136,6 +169,7 @@ export function desiredState(input: ModelInput): DesiredState {
       mappings: mappings(input),
       groups:
         securityGroups.kind === 'managed' ? { kind: 'managed' } : { kind: 'ids', ids: input.givenGroups },
+      ...(backend ? { backendGroup: backend.name } : {}),
       ...(request.privateLinkRules ? { privateLinkRules: request.privateLinkRules } : {}),
       attributes: { named: request.attributes, fallbacks: fallbacks(LOAD_BALANCER_ATTRIBUTES) },
       tags: tags('LoadBalancer'),
@@ -150,6 +184,7 @@ export function desiredState(input: ModelInput): DesiredState {
           },
         }
       : {}),
+    ...(backend ? { backend } : {}),
     targetGroups: request.listeners.map((listener) => targetGroup(input, listener, tags)),
     listeners: request.listeners.map((listener) => ({
       port: listener.port,

@@ -45,6 +45,12 @@ export function securityGroupName(cluster: string, service: Named): string {
   return named(service, cluster + service.name + service.namespace + service.uid);
 }
 
+/** Of the group that all load balancers of a cluster bear. */
+export function backendGroupName(cluster: string): string {
+  const hash = createHash('sha256').update(cluster).digest('hex').slice(0, 10);
+  return `k8s-traffic-${cluster.replaceAll(/[^A-Za-z0-9]/g, '').slice(0, 232)}-${hash}`;
+}
+
 /** What all names of a Service begin with; other Services may share it. */
 export function namePrefix({ namespace, name }: Pick<Named, 'namespace' | 'name'>): string {
   return `k8s-${short(namespace)}-${short(name)}-`;

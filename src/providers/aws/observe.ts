@@ -127,7 +127,7 @@ async function readLoadBalancer(
   if (lean) return loadBalancerOf(balancer, { tags, attributes: {}, listeners: [] });
   const [{ Attributes }, listeners] = await Promise.all([
     api('DescribeLoadBalancerAttributes', { LoadBalancerArn: arn }),
-    readListeners(api, arn),
+    readListeners(api, arn, (arns) => readTags(api, arns)),
   ]);
   return loadBalancerOf(balancer, { tags, attributes: valuesOf(Attributes), listeners });
 }
@@ -164,12 +164,14 @@ export function loadBalancerOf(
   };
 }
 
-async function readListeners(api: AwsApi, LoadBalancerArn: string): Promise<ObservedListener[]> {
+/** `tagsOf`: for whoever needs the tags of listeners, a call for each twenty. */
+export async function readListeners(
+  api: AwsApi,
+  LoadBalancerArn: string,
+  tagsOf: (arns: readonly string[]) => Promise<ReadonlyMap<string, Tags>>,
+): Promise<ObservedListener[]> {
   const { Listeners: found = [] } = await api('DescribeListeners', { LoadBalancerArn, PageSize: 400 });
-  const tags = await readTags(
-    api,
-    found.map(({ ListenerArn = '' }) => ListenerArn),
-  );
+  const tags = await tagsOf(found.map(({ ListenerArn = '' }) => ListenerArn));
   return Promise.all(
     found.map(async (each): Promise<ObservedListener> => {
       const { ListenerArn = '', Protocol: protocol = '' } = each;

@@ -66,8 +66,23 @@ export interface ObservedSecurityGroup {
   readonly tags: Tags;
 }
 
+/** A group of targets: what it lets in from the load balancers. */
+export interface ObservedNodeGroup {
+  readonly id: string;
+  readonly rules: readonly {
+    readonly protocol: 'tcp' | 'udp';
+    readonly from: number;
+    readonly to: number;
+    /** Whether Fairlead made it. */
+    readonly ours: boolean;
+  }[];
+}
+
 export interface ObservedState {
   readonly loadBalancers: readonly ObservedLoadBalancer[];
   readonly targetGroups: readonly ObservedTargetGroup[];
   readonly securityGroups: readonly ObservedSecurityGroup[];
+  /** The group that all load balancers of the cluster bear. */
+  readonly backend?: { readonly id: string; readonly name: string; readonly tags: Tags } | undefined;
+  readonly nodeGroups?: readonly ObservedNodeGroup[];
 }

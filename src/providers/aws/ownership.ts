@@ -29,6 +29,15 @@ export function ownerTags({ cluster, key, uid, clusterUid }: Owner, resource: st
   };
 }
 
+/** Of what all Services of a cluster share; the first two are the AWS controller's. */
+export function backendTags({ cluster, clusterUid }: Owner): Tags {
+  return {
+    [CLUSTER_TAG]: cluster,
+    'elbv2.k8s.aws/resource': 'backend-sg',
+    ...(clusterUid === '' ? {} : { [CLUSTER_UID_TAG]: clusterUid }),
+  };
+}
+
 export type Ownership =
   | 'ours'
   /** Another controller made it for this very Service. */

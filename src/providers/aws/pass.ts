@@ -1,20 +1,24 @@
 // One pass over a Service: read what is there, plan, do the steps. Ends with a value for everything that a user or
 // AWS can cause.
 import { createHash } from 'node:crypto';
+import { AwsAnnotations, CHECK_ANNOTATION } from '../../api/aws-annotations.ts';
 import { type AwsRequest, readAwsService } from '../../api/aws-request.ts';
 import { type CloudAccount, SCHEMES, type Scheme } from '../../api/cloud-account.ts';
 import { describe } from '../../api/problem.ts';
+import { systemClock } from '../../clock/clock.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../../kube/objects.ts';
 import type { AwsAction, AwsActions, AwsApi } from './aws-api.ts';
 import { type Failure, failureOf } from './aws-error.ts';
 import { believe } from './belief.ts';
 import { Directory, execute } from './execute.ts';
 import { type DesiredState, desiredState, type Target } from './model.ts';
+import { NodeGroups } from './node-groups.ts';
 import { observe, type Sought } from './observe.ts';
 import type { ObservedLoadBalancer, ObservedState } from './observed.ts';
 import { type Owner, ownershipOf } from './ownership.ts';
 import { resolveGroups, resolveSubnets } from './places.ts';
 import { type Plan, plan, planRemoval } from './plan.ts';
+import { releaseBackend } from './release.ts';
 import { healthOf, type TargetHealth } from './target-health.ts';
 import { nodeTargets, podTargets } from './targets.ts';
 
@@ -38,6 +42,8 @@ export interface Prepared {
   readonly published: readonly string[];
   /** A hash of all that decides on what should be there. */
   readonly fingerprint: string;
+  /** Another value than before asks for a look at all that is there. */
+  readonly asked: string;
 }
 
 export interface Done {
@@ -46,6 +52,8 @@ export interface Done {
   readonly hostname: string;
   /** What the user asked for and cannot have. */
   readonly notes: readonly string[];
+  /** What stands in the way of traffic, and only the user can mend. */
+  readonly unclear: readonly string[];
   readonly desired: DesiredState;
   /** What is there now; undefined where that was not all seen. */
   readonly belief?: ObservedState;
@@ -93,7 +101,16 @@ export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refus
     ]),
   );
   const { region, vpcId, scheme } = aws;
-  const decisive = JSON.stringify([owner, request, [...targets], region, vpcId, scheme]);
+  const asked = new AwsAnnotations(inputs.service).own(CHECK_ANNOTATION)?.value ?? '';
+  const decisive = JSON.stringify([
+    owner,
+    request,
+    [...targets],
+    region,
+    vpcId,
+    scheme,
+    ...(asked === '' ? [] : [asked]),
+  ]);
   return {
     kind: 'prepared',
     owner,
@@ -101,12 +118,13 @@ export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refus
     targets,
     published: (inputs.service.status?.loadBalancer?.ingress ?? []).flatMap(({ hostname = [] }) => hostname),
     fingerprint: createHash('sha256').update(decisive).digest('hex').slice(0, 16),
+    asked,
   };
 }
 
 export async function ensure(api: AwsApi, account: CloudAccount, inputs: Inputs): Promise<PassResult> {
   const prepared = prepare(account, inputs);
-  return prepared.kind === 'refused' ? prepared : pass(api, account, prepared);
+  return prepared.kind === 'refused' ? prepared : pass(api, account, prepared, new NodeGroups(systemClock));
 }
 
 /** `believed`: what is there, where that is known from an earlier pass. */
@@ -114,9 +132,10 @@ export function pass(
   api: AwsApi,
   account: CloudAccount,
   prepared: Prepared,
+  nodeGroups: NodeGroups,
   believed?: ObservedState,
 ): Promise<PassResult> {
-  return guarded(api, (traced) => passUnguarded(traced, account, prepared, believed));
+  return guarded(api, (traced) => passUnguarded(traced, account, prepared, nodeGroups, believed));
 }
 
 /** What a pass would do now. */
@@ -127,9 +146,9 @@ export type Preview =
 export function preview(api: AwsApi, account: CloudAccount, prepared: Prepared): Promise<Preview> {
   return guarded(api, async (traced): Promise<Preview> => {
     const observed = await observe(traced, soughtOf(account, prepared));
-    const desired = await wish(traced, account, prepared, observed);
+    const desired = await wish(traced, account, prepared, observed, new NodeGroups(systemClock));
     if (desired.kind === 'refused') return desired;
-    return { kind: 'plan', plan: plan(desired.state, observed, prepared.published) };
+    return { kind: 'plan', plan: plan(desired.state, desired.observed, prepared.published) };
   });
 }
 
@@ -137,17 +156,20 @@ async function passUnguarded(
   api: AwsApi,
   account: CloudAccount,
   prepared: Prepared,
+  nodeGroups: NodeGroups,
   believed: ObservedState | undefined,
 ): Promise<PassResult> {
   const { owner, published } = prepared;
-  const observed = believed ?? (await observe(api, soughtOf(account, prepared)));
-  const desired = await wish(api, account, prepared, observed);
+  const own = believed ?? (await observe(api, soughtOf(account, prepared)));
+  const desired = await wish(api, account, prepared, own, nodeGroups);
   if (desired.kind === 'refused') return desired;
-  const { state } = desired;
+  const { state, observed, unclear } = desired;
   const found = plan(state, observed, published);
   if (found.kind === 'conflict')
     return { kind: 'pending', reason: found.reason, message: found.message, retryAfter: CONFLICT };
-  const directory = new Directory(observed);
+  const directory = new Directory(observed, state.backend?.groups);
+  // Others are about to see what is then no longer so.
+  if (found.steps.some(({ kind }) => kind === 'allow' || kind === 'createSecurityGroup')) nodeGroups.forget();
   for (const step of found.steps) await execute(api, step, directory, owner);
 
   const mine = observed.loadBalancers.filter(({ tags }) => ownershipOf(tags, owner) !== 'foreign');
@@ -182,26 +204,35 @@ async function passUnguarded(
     kind: 'done',
     hostname: now.hostname,
     notes,
+    unclear,
     desired: state,
     ...(health ? { health } : {}),
   };
-  if (notes.length > 0) return done;
+  if (notes.length + unclear.length > 0) return done;
   const { hostname } = now;
   return { ...done, belief: believe(state, { name, hostname, current, targetGroups, directory }) };
 }
 
-type Wish = { readonly kind: 'state'; readonly state: DesiredState } | Refusal;
+type Wish =
+  | {
+      readonly kind: 'state';
+      readonly state: DesiredState;
+      /** With what the Services of the account share. */
+      readonly observed: ObservedState;
+      /** Sentences on targets that cannot let the load balancer in. */
+      readonly unclear: readonly string[];
+    }
+  | Refusal;
 
 async function wish(
   api: AwsApi,
   account: CloudAccount,
   { request, owner, targets }: Prepared,
-  observed: ObservedState,
+  own: ObservedState,
+  nodeGroups: NodeGroups,
 ): Promise<Wish> {
   const theirs = request.adopt ? 'adoptable' : 'ours';
-  const mine = observed.loadBalancers.filter(({ tags }) =>
-    ['ours', theirs].includes(ownershipOf(tags, owner)),
-  );
+  const mine = own.loadBalancers.filter(({ tags }) => ['ours', theirs].includes(ownershipOf(tags, owner)));
   const scheme = schemeOf(request, mine[0], account);
   const current = mine.find((each) => each.scheme === scheme);
   const [subnets, groups] = await Promise.all([
@@ -213,6 +244,14 @@ async function wish(
     return { kind: 'refused', reason: 'NoSubnets', message };
   }
   if (groups.kind === 'none') return { kind: 'refused', reason: 'NoSecurityGroup', message: groups.message };
+  const { securityGroups, targetType } = request;
+  const lets = securityGroups.kind !== 'none' && securityGroups.backend;
+  const ids = new Set([...targets.values()].flatMap((each) => each.map(({ id }) => id)));
+  const placed = lets ? await nodeGroups.groupsOf(api, account, targetType, [...ids]) : undefined;
+  // A load balancer without targets for now keeps what it bears.
+  const bears = (current?.groups.length ?? 0) > (securityGroups.kind === 'managed' ? 1 : groups.ids.length);
+  const needed = placed && (placed.groups.length > 0 || bears) ? placed.groups : undefined;
+  const shared = needed ? await nodeGroups.observe(api, account, needed) : {};
   const state = desiredState({
     request,
     owner,
@@ -220,9 +259,10 @@ async function wish(
     scheme,
     subnets: subnets.ids,
     givenGroups: groups.ids,
+    nodeGroups: needed,
     targets,
   });
-  return { kind: 'state', state };
+  return { kind: 'state', state, observed: { ...own, ...shared }, unclear: placed?.unclear ?? [] };
 }
 
 /** What the Service says, or what its load balancer has, or the account's. */
@@ -237,12 +277,15 @@ export function schemeOf(
 
 export type RemovalResult = { readonly kind: 'removed' } | Extract<PassResult, { readonly kind: 'pending' }>;
 
-/** Everything of the owner goes. `explicitName`: what its load balancer may be called besides the made name. */
+/**
+ * Everything of the owner goes, and, where it is the `last` Service of its cluster, what they all shared.
+ * `explicitName`: what its load balancer may be called besides the made name.
+ */
 export async function remove(
   api: AwsApi,
   account: CloudAccount,
   owner: Owner,
-  explicitName: string | undefined,
+  { explicitName, last }: { readonly explicitName: string | undefined; readonly last: boolean },
 ): Promise<RemovalResult> {
   const [namespace = '', name = ''] = owner.key.split('/');
   return guarded(api, async (traced): Promise<RemovalResult> => {
@@ -250,7 +293,7 @@ export async function remove(
     const observed = await observe(traced, sought, 'names');
     const directory = new Directory(observed);
     for (const step of planRemoval(owner, observed).steps) await execute(traced, step, directory, owner);
-    return { kind: 'removed' };
+    return last ? releaseBackend(traced, account, owner) : { kind: 'removed' };
   });
 }
 

@@ -9,11 +9,12 @@ export interface LoadBalancerChange {
   readonly notes: readonly string[];
 }
 
-/** `group`: the managed security group, where it is there already. */
+/** `group`: the managed security group, `backend`: the id of the one that all bear, where they are there already. */
 export function changeLoadBalancer(
   desired: DesiredState,
   current: ObservedLoadBalancer | undefined,
   group: ObservedSecurityGroup | undefined,
+  backend: string | undefined,
 ): LoadBalancerChange {
   const { loadBalancer, securityGroup } = desired;
   if (!current) {
@@ -30,7 +31,7 @@ export function changeLoadBalancer(
     };
   }
   const subject = { kind: 'loadBalancer', name: current.name } as const;
-  const groups = securityGroupSteps(desired, current, group);
+  const groups = securityGroupSteps(desired, current, group, backend);
   const places = subnetSteps(desired, current);
   const renamed =
     current.name === loadBalancer.name
@@ -105,8 +106,9 @@ function securityGroupSteps(
   desired: DesiredState,
   current: ObservedLoadBalancer,
   group: ObservedSecurityGroup | undefined,
+  backend: string | undefined,
 ): LoadBalancerChange {
-  const { groups, privateLinkRules } = desired.loadBalancer;
+  const { groups, backendGroup, privateLinkRules } = desired.loadBalancer;
   if (current.groups.length === 0) {
     // AWS never lets groups be added. A managed one is a default, so that its absence is no fault of the user.
     const asked = groups.kind === 'ids' && groups.ids.length > 0;
@@ -121,19 +123,22 @@ function securityGroupSteps(
     const note = `${current.name} has security groups, and AWS never lets all be taken off; take away the annotation aws-load-balancer-disable-nlb-sg`;
     return { steps: [], notes: [note] };
   }
-  const ids = groups.kind === 'ids' ? groups.ids : group ? [group.id] : [];
+  const own = groups.kind === 'ids' ? groups.ids : group ? [group.id] : [];
+  const ids = [...own, ...(backendGroup !== undefined && backend !== undefined ? [backend] : [])];
+  const unmade = backendGroup !== undefined && backend === undefined;
   const same = ids.length === current.groups.length && ids.every((id) => current.groups.includes(id));
   const sameRules = privateLinkRules === undefined || privateLinkRules === current.privateLinkRules;
-  return { steps: same && sameRules ? [] : [setGroups(desired, current.name)], notes: [] };
+  return { steps: same && sameRules && !unmade ? [] : [setGroups(desired, current.name)], notes: [] };
 }
 
 function setGroups({ loadBalancer, securityGroup }: DesiredState, name: string): Step {
-  const { groups, privateLinkRules } = loadBalancer;
+  const { groups, backendGroup, privateLinkRules } = loadBalancer;
   return {
     kind: 'setSecurityGroups',
     loadBalancer: name,
     groups,
     group: securityGroup?.name,
+    backendGroup,
     privateLinkRules,
   };
 }

@@ -1,5 +1,6 @@
 // From what is there to what should be there: typed steps in an order in which traffic goes on. A pure function;
 // whatever part of its steps was done, the next plan from what is then there leads to the same end.
+import { wideningSteps } from './backend.ts';
 import { attributeSteps, isRegistered, ruleKey, tagSteps, targetKey, without } from './differences.ts';
 import type { DesiredListener, DesiredState, DesiredTargetGroup } from './model.ts';
 import type {
@@ -63,15 +64,19 @@ export function plan(desired: DesiredState, observed: ObservedState, published: 
     desired,
     current,
     mine.securityGroups.find(({ name }) => name === group?.name),
+    observed.backend?.id,
   );
   const name = current?.name ?? desired.loadBalancer.name;
   const mayRetire = current?.state.startsWith('active') && published.includes(current.hostname);
   const olderArns = new Set(older.map(({ arn }) => arn));
   const replaced = late.filter(({ loadBalancers }) => loadBalancers.some((arn) => olderArns.has(arn)));
+  // A load balancer without groups bears none besides.
+  const backend = bare ? undefined : desired.backend;
   const steps: Step[] = [
     ...staleListeners(current, desired.listeners),
     ...early.map(deleteTargetGroup),
     ...groupSteps(group, mine),
+    ...wideningSteps(backend, observed),
     ...desired.targetGroups.flatMap((wanted) => targetGroupSteps(wanted, matches.get(wanted.port))),
     ...change.steps,
     ...desired.listeners.flatMap((wanted) => listenerSteps(name, wanted, current, matches.get(wanted.port))),

@@ -4,7 +4,7 @@ import { type DesiredState, desiredState } from './model.ts';
 import { loadBalancerOf } from './observe.ts';
 import { UID_TAG } from './ownership.ts';
 import { type Prepared, schemeOf } from './pass.ts';
-import { intactIn, type Survey } from './survey.ts';
+import { intactIn, type Survey, stateIn } from './survey.ts';
 
 /** Undefined: it has to be read whole. */
 export function recognise(
@@ -16,6 +16,12 @@ export function recognise(
   if (!found) return undefined;
   const { tags, object } = found;
   const current = loadBalancerOf(object, { tags, attributes: {}, listeners: [] });
+  const { securityGroups } = request;
+  const lets = securityGroups.kind !== 'none' && securityGroups.backend;
+  const bears = survey.backend !== undefined && current.groups.includes(survey.backend.id);
+  // Where its targets are is not in the survey: what lets it in somewhere is taken to let it in everywhere.
+  const nodeGroups = lets && bears ? survey.nodeGroups.map(({ id }) => id) : undefined;
+  if (lets && survey.backend && !nodeGroups?.length) return undefined;
   const desired = desiredState({
     request,
     owner,
@@ -23,9 +29,10 @@ export function recognise(
     scheme: schemeOf(request, current, account),
     // Names were resolved when this was made; another wish would have another fingerprint.
     subnets: current.mappings.map(({ subnet }) => subnet),
-    givenGroups: current.groups,
+    givenGroups: current.groups.filter((id) => id !== survey.backend?.id),
+    nodeGroups,
     targets,
   });
-  const hostname = intactIn(survey, desired);
+  const hostname = intactIn(stateIn(survey, desired), desired);
   return hostname === undefined ? undefined : { desired, hostname };
 }

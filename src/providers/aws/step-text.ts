@@ -1,4 +1,5 @@
 // A step as a person reads it before it is done.
+import { groupOf } from './backend.ts';
 import type { Rule, Target } from './model.ts';
 import type { Step, Subject } from './step.ts';
 
@@ -35,8 +36,9 @@ export function stepText(step: Step): string {
     case 'setAddressType':
       return `make load balancer ${step.loadBalancer} ${step.addressType}`;
     case 'setSecurityGroups': {
-      const groups = step.groups.kind === 'ids' ? step.groups.ids.join(', ') : step.group;
-      return `give load balancer ${step.loadBalancer} the security groups ${groups}`;
+      const own = step.groups.kind === 'ids' ? step.groups.ids : [step.group];
+      const groups = [...own, step.backendGroup].filter((each) => each !== undefined);
+      return `give load balancer ${step.loadBalancer} the security groups ${groups.join(', ')}`;
     }
     case 'deleteLoadBalancer':
       return `delete load balancer ${step.loadBalancer}`;
@@ -69,7 +71,7 @@ function rules(all: readonly Rule[]): string {
         : from === to
           ? from
           : `${from}-${to}`;
-      return `${protocol} ${ports} from ${source}`;
+      return `${protocol} ${ports} from ${groupOf(source) ?? source}`;
     })
     .join(', ');
 }

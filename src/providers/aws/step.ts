@@ -54,6 +54,8 @@ export type Step =
       readonly loadBalancer: string;
       readonly groups: GroupsWanted;
       readonly group: string | undefined;
+      /** The name of the one that all load balancers bear. */
+      readonly backendGroup: string | undefined;
       readonly privateLinkRules: 'on' | 'off' | undefined;
     }
   | { readonly kind: 'deleteLoadBalancer'; readonly loadBalancer: string }

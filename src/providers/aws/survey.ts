@@ -5,6 +5,8 @@ import type { CloudAccount } from '../../api/cloud-account.ts';
 import type { AwsApi } from './aws-api.ts';
 import { assumedTargets, listenerOf, valuesOf } from './belief.ts';
 import type { DesiredState } from './model.ts';
+import { backendGroupName } from './names.ts';
+import { findNodeGroups } from './node-groups.ts';
 import {
   allLoadBalancers,
   allTargetGroups,
@@ -13,7 +15,7 @@ import {
   securityGroupOf,
   targetGroupOf,
 } from './observe.ts';
-import type { ObservedSecurityGroup, ObservedState } from './observed.ts';
+import type { ObservedNodeGroup, ObservedSecurityGroup, ObservedState } from './observed.ts';
 import {
   CLUSTER_TAG,
   CLUSTER_UID_TAG,
@@ -32,6 +34,9 @@ export interface Survey {
   readonly loadBalancers: readonly Tagged<LoadBalancer>[];
   readonly targetGroups: readonly Tagged<TargetGroup>[];
   readonly securityGroups: readonly ObservedSecurityGroup[];
+  /** The group that load balancers bear, and what lets it in. */
+  readonly backend: ObservedState['backend'];
+  readonly nodeGroups: readonly ObservedNodeGroup[];
 }
 
 interface Tagged<T> {
@@ -67,6 +72,9 @@ export class Surveyor {
       ...named.map(({ TargetGroupArn = '' }) => TargetGroupArn),
     ];
     const tags = await this.#tags(api, arns, clusterName, now);
+    const backend = SecurityGroups.map(securityGroupOf).find(
+      ({ name }) => name === backendGroupName(clusterName),
+    );
     const tagged = <T>(objects: readonly T[], arnOf: (object: T) => string): Tagged<T>[] =>
       objects.flatMap((object) => {
         const found = tags.get(arnOf(object));
@@ -76,6 +84,8 @@ export class Surveyor {
       loadBalancers: tagged(candidates, ({ LoadBalancerArn = '' }) => LoadBalancerArn),
       targetGroups: tagged(named, ({ TargetGroupArn = '' }) => TargetGroupArn),
       securityGroups: SecurityGroups.map(securityGroupOf).filter((each) => each.tags[UID_TAG] !== undefined),
+      backend,
+      nodeGroups: backend ? await findNodeGroups(api, backend) : [],
     };
   }
 
@@ -129,6 +139,8 @@ export function stateIn(survey: Survey, desired: DesiredState): ObservedState {
       });
     }),
     securityGroups: survey.securityGroups.filter(isMine),
+    backend: survey.backend,
+    nodeGroups: survey.nodeGroups,
   };
 }
 
@@ -136,9 +148,8 @@ function isFor({ tags }: { readonly tags: Tags }, resource: string): boolean {
   return tags[RESOURCE_TAG] === resource;
 }
 
-/** The host name under which all is as desired, as far as the survey shows; undefined: something is not. */
-export function intactIn(survey: Survey, desired: DesiredState): string | undefined {
-  const state = stateIn(survey, desired);
+/** The host name under which all is as desired, as far as `state` shows; undefined: something is not. */
+export function intactIn(state: ObservedState, desired: DesiredState): string | undefined {
   const [balancer, ...more] = state.loadBalancers;
   if (!balancer?.state.startsWith('active') || more.length > 0) return undefined;
   const found = plan(desired, state, [balancer.hostname]);

@@ -21,13 +21,18 @@ export async function readHealth(
   const targetGroups = await Promise.all(
     belief.targetGroups.map(async (group) => ({ ...group, targets: await readTargets(api, group.arn) })),
   );
+  return healthIn(desired, { ...belief, targetGroups });
+}
+
+/** Where nothing was changed since, and each target group is found by its tag. */
+export function healthIn(desired: DesiredState, observed: ObservedState): TargetHealth {
   const names = new Map(
     desired.targetGroups.map(({ port, resource }) => [
       port,
-      targetGroups.find(({ tags }) => tags[RESOURCE_TAG] === resource)?.name ?? '',
+      observed.targetGroups.find(({ tags }) => tags[RESOURCE_TAG] === resource)?.name ?? '',
     ]),
   );
-  return healthOf(desired, { ...belief, targetGroups }, { names, changed: false });
+  return healthOf(desired, observed, { names, changed: false });
 }
 
 /** `names`: of the target groups, by listener port. `changed`: whether there was a step since it was observed. */

@@ -350,7 +350,7 @@ describe('targets', () => {
     const register = (...ids: string[]) =>
       balancing.send(new elb.RegisterTargetsCommand({ TargetGroupArn, Targets: ids.map((Id) => ({ Id })) }));
     await expect(register('i-1')).rejects.toBeInstanceOf(elb.InvalidTargetException);
-    emulator.cloud.instances.add('i-1').add('i-2');
+    for (const id of ['i-1', 'i-2']) emulator.cloud.addInstance(id);
     emulator.cloud.behaviour.quotas.targetsPerGroup = 1;
     await expect(register('i-1', 'i-2')).rejects.toBeInstanceOf(elb.TooManyTargetsException);
     await register('i-1');
@@ -428,6 +428,50 @@ describe('EC2', () => {
     emulator.cloud.behaviour.quotas.rules = 2;
     await expect(allow()).rejects.toMatchObject({ name: 'RulesPerSecurityGroupLimitExceeded' });
     await expect(group()).rejects.toMatchObject({ name: 'InvalidGroup.Duplicate' });
+  });
+});
+
+describe('an interface of an instance', () => {
+  it('tells its groups, and is found by instance or address', async () => {
+    const id = await group();
+    emulator.cloud.addInstance('i-1', { address: '10.0.0.5', podAddresses: ['10.0.0.6'], groups: [id] });
+    emulator.cloud.addInstance('i-2');
+    const find = async (Name: string, value: string) => {
+      const Filters = [{ Name, Values: [value] }];
+      const { NetworkInterfaces = [] } = await compute.send(
+        new ec2.DescribeNetworkInterfacesCommand({ Filters }),
+      );
+      return NetworkInterfaces.map(({ Attachment, Groups = [] }) => [
+        Attachment?.InstanceId,
+        Groups.map(({ GroupId }) => GroupId),
+      ]);
+    };
+    expect(await find('attachment.instance-id', 'i-1')).toEqual([['i-1', [id]]]);
+    expect(await find('addresses.private-ip-address', '10.0.0.6')).toEqual([['i-1', [id]]]);
+    expect(await find('addresses.private-ip-address', '10.9.9.9')).toEqual([]);
+  });
+
+  it('lets another group in by a rule, which holds that group', async () => {
+    const [nodes, balancers] = [await group('nodes'), await group('balancers')];
+    const IpPermissions = [
+      {
+        IpProtocol: 'tcp',
+        FromPort: 1,
+        ToPort: 2,
+        UserIdGroupPairs: [{ GroupId: balancers, Description: 'why' }],
+      },
+    ];
+    await compute.send(new ec2.AuthorizeSecurityGroupIngressCommand({ GroupId: nodes, IpPermissions }));
+    const Filters = [{ Name: 'ip-permission.group-id', Values: [balancers] }];
+    const { SecurityGroups: [found, ...more] = [] } = await compute.send(
+      new ec2.DescribeSecurityGroupsCommand({ Filters }),
+    );
+    expect(more).toEqual([]);
+    expect(found).toMatchObject({ GroupId: nodes, IpPermissions });
+    const deletion = () => compute.send(new ec2.DeleteSecurityGroupCommand({ GroupId: balancers }));
+    await expect(deletion()).rejects.toMatchObject({ name: 'DependencyViolation' });
+    await compute.send(new ec2.RevokeSecurityGroupIngressCommand({ GroupId: nodes, IpPermissions }));
+    await deletion();
   });
 });
 

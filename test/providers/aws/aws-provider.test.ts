@@ -9,7 +9,7 @@ import type { AwsApi } from '../../../src/providers/aws/aws-api.ts';
 import { AwsProvider, type OpenAccount } from '../../../src/providers/aws/aws-provider.ts';
 import { limited } from '../../../src/providers/aws/rate-limit.ts';
 import { MemoryTokenBuckets } from '../../../src/queue/token-buckets.ts';
-import { CLOUD_ACCOUNT, CLUSTER_UID, type Wishes, World } from './world.ts';
+import { CLOUD_ACCOUNT, CLUSTER_UID, instance, type Wishes, World } from './world.ts';
 
 const KEY = { key: 'default/web' };
 /** Nobody else is at work. */
@@ -80,6 +80,35 @@ async function nextLook(): Promise<void> {
   await vi.waitFor(() => expect(looks).toBeGreaterThan(before));
 }
 
+/** A second, in steps too small for the time that calls take in it to count. */
+async function step(): Promise<void> {
+  for (let i = 0; i < 10; i++) {
+    await clock.advance(100);
+    await world.quiet();
+  }
+}
+
+function theBalancer() {
+  return only(world.cloud.loadBalancers);
+}
+
+function theListener() {
+  return only(world.cloud.listeners);
+}
+
+function theGroup() {
+  return only(world.cloud.targetGroups);
+}
+
+function only<T>(all: ReadonlyMap<string, T>): T {
+  const [one] = all.values();
+  return one ?? expect.fail('there is none');
+}
+
+function set(attributes: Record<string, string>, key: string, value: string): void {
+  attributes[key] = value;
+}
+
 beforeEach(async () => {
   clock = new VirtualClock();
   world = await World.open(clock);
@@ -128,20 +157,106 @@ describe('the AWS provider', () => {
     }
   });
 
-  it('reads every Service whole now and then, for what lists do not tell', async () => {
+  it.each<[string, () => void]>([
+    ['targets', () => theGroup().targets.clear()],
+    ['an attribute of the target group', () => set(theGroup().attributes, 'stickiness.enabled', 'true')],
+    [
+      'an attribute of the load balancer',
+      () => set(theBalancer().attributes, 'zonal_shift.config.enabled', 'true'),
+    ],
+    ['an attribute of the listener', () => set(theListener().attributes, 'tcp.idle_timeout.seconds', '60')],
+    [
+      'a listener more',
+      () => {
+        const arn = `${theListener().arn}0`;
+        world.cloud.listeners.set(arn, { ...theListener(), arn, port: 81 });
+      },
+    ],
+  ])('finds within two looks what lists do not tell: %s', async (_, spoil) => {
     await settled();
-    const [group] = world.cloud.targetGroups.values();
-    group?.targets.clear();
-    for (let minutes = 0; minutes < 16 && told.length === 0; minutes++) {
-      await clock.advance(60_000);
-      await vi.waitFor(() => expect(world.emulator.calls.length).toBeGreaterThan(0));
-      await looked();
-    }
+    const before = JSON.stringify(world.essence());
+    spoil();
+    expect(JSON.stringify(world.essence())).not.toBe(before);
+    await nextLook();
+    await clock.advance(45_000);
+    await vi.waitFor(() => expect(told).toEqual(['default/web']));
     await settled();
-    expect(group?.targets.size).toBe(2);
+    expect(JSON.stringify(world.essence())).toBe(before);
   });
 
-  it('asks AWS nothing where nothing changed, and writes a new node without a read', async () => {
+  it('tells within two looks that targets fail their checks, and writes nothing', async () => {
+    await settled();
+    world.cloud.behaviour.isHealthy = () => false;
+    await nextLook();
+    await clock.advance(45_000);
+    await vi.waitFor(() => expect(told).toEqual(['default/web']));
+    world.takeCalls();
+    expect(await provider.ensure(KEY, ALONE)).toMatchObject({ findings: [{ status: 'False' }] });
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+  });
+
+  it('verifies as many Services as a quarter of the reads lets it, and all of them in turn', async () => {
+    const names = Array.from({ length: 30 }, (_, i) => `s${i}`);
+    const { account } = open();
+    const rateLimits = { ...account.aws.rateLimits, read: { perSecond: 4, burst: 1000 } };
+    provider.setAccounts(new Map([['main', open({ aws: { ...account.aws, rateLimits } })]]));
+    for (const name of names) await provider.ensure({ key: `default/${name}` }, ALONE);
+    await clock.advance(20_000);
+    for (const name of names) await provider.ensure({ key: `default/${name}` }, ALONE);
+    const verified: number[] = [];
+    for (let look = 0; look < 5; look++) {
+      world.takeCalls();
+      const looked = looks;
+      // The verifying of the last look, and then the next look.
+      for (let seconds = 0; seconds < 50 && looks === looked; seconds++) await step();
+      verified.push(world.emulator.calls.filter(({ action }) => action === 'DescribeTargetHealth').length);
+    }
+    // 45 s at one a second, and 5 for each; one may fall into the next look.
+    const full = verified.slice(1);
+    expect(Math.max(...full)).toBeLessThanOrEqual(10);
+    expect(full.reduce((sum, each) => sum + each)).toBeGreaterThanOrEqual(4 * 9 - 1);
+  });
+
+  it('narrows what nodes let in at the next look, and puts back within a look what a hand took away', async () => {
+    const NODES = 'sg-00000000000000aa';
+    const group = { id: NODES, name: NODES, vpc: world.cloud.vpc, rules: [], tags: {} };
+    world.cloud.securityGroups.set(NODES, group);
+    for (const node of ['a', 'b']) world.cloud.addInstance(instance(node), { groups: [NODES] });
+    const rules = () => world.cloud.securityGroups.get(NODES)?.rules.map(({ from, to }) => [from, to]);
+    await settled();
+    expect(rules()).toEqual([[30080, 30080]]);
+    wishes = { spec: { ports: [{ name: 'web', port: 80, targetPort: 8080, nodePort: 31000 }] } };
+    await settled();
+    expect(rules()).toEqual([
+      [30080, 30080],
+      [30080, 31000],
+    ]);
+    await nextLook();
+    await vi.waitFor(() => expect(rules()).toEqual([[31000, 31000]]));
+    world.takeCalls();
+    await nextLook();
+    expect(world.takeCalls().writes).toBe(0);
+    Object.assign(world.cloud.securityGroups.get(NODES) ?? {}, { rules: [] });
+    await clock.advance(60_000);
+    await vi.waitFor(() => expect(told).toEqual(['default/web']));
+    await settled();
+    expect(rules()).toEqual([[31000, 31000]]);
+  });
+
+  it('looks at once where a Service asks for it', async () => {
+    await settled();
+    theGroup().targets.clear();
+    await provider.ensure(KEY, ALONE);
+    expect(theGroup().targets.size).toBe(0);
+    wishes = { annotations: { 'fairlead.dev/check-load-balancer': '1' } };
+    await provider.ensure(KEY, ALONE);
+    expect(theGroup().targets.size).toBe(2);
+    world.takeCalls();
+    await provider.ensure(KEY, ALONE);
+    expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
+  });
+
+  it('asks AWS nothing where nothing changed, and writes a new node after one read for all Services', async () => {
     await settled();
     await provider.ensure(KEY, ALONE);
     wishes = { annotations: { 'example.com/owner': 'me' } };
@@ -149,7 +264,8 @@ describe('the AWS provider', () => {
     expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
     wishes = { nodes: ['a', 'b', 'c'] };
     await provider.ensure(KEY, ALONE);
-    expect(world.takeCalls()).toEqual({ reads: 0, writes: 1, actions: ['RegisterTargets'] });
+    // In which security group the node is.
+    expect(world.takeCalls()).toEqual({ reads: 1, writes: 1, actions: ['RegisterTargets'] });
     wishes = { spec: { ports: [{ name: 'web', port: 8080, targetPort: 8080, nodePort: 30081 }] } };
     await provider.ensure(KEY, ALONE);
     const { reads, writes } = world.takeCalls();
@@ -348,11 +464,11 @@ describe('the AWS provider', () => {
     expect(world.cloud.loadBalancers.size).toBe(0);
   });
 
-  it('removes at four reads, and not again while the Service still says where it was', async () => {
+  it('removes at four reads and one for what was shared, and not again while the Service says where it was', async () => {
     await settled();
     wishes = { annotations: { 'fairlead.dev/cloud-accounts-in-use': 'main' } };
     await provider.remove('default/web', ALONE);
-    expect(world.takeCalls()).toMatchObject({ reads: 4, writes: 3 });
+    expect(world.takeCalls()).toMatchObject({ reads: 5, writes: 3 });
     await provider.remove('default/web', ALONE);
     expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
     expect(await provider.ensure(KEY, ALONE)).toMatchObject({ kind: 'done' });

@@ -11,6 +11,8 @@ export interface Wishes {
   readonly spec?: Partial<ServiceObject['spec']>;
   readonly subnets?: readonly string[];
   readonly targets?: readonly string[];
+  /** Of the targets, which let load balancers in. */
+  readonly groups?: readonly string[];
 }
 
 export function desired({
@@ -18,6 +20,7 @@ export function desired({
   spec,
   subnets = ['subnet-a', 'subnet-b'],
   targets = ['i-1', 'i-2'],
+  groups,
 }: Wishes = {}): DesiredState {
   const read = readAwsService(service(annotations, spec), ACCOUNT);
   const request = read.kind === 'valid' ? read.value : expect.fail(read.problems.map(sentence).join('\n'));
@@ -28,6 +31,7 @@ export function desired({
     scheme: request.scheme ?? 'internal',
     subnets: request.subnets.length > 0 ? request.subnets : subnets,
     givenGroups: request.securityGroups.kind === 'given' ? request.securityGroups.groups : [],
+    nodeGroups: groups,
     targets: new Map(
       request.listeners.map(({ port, nodePort = 8080 }) => [
         port,

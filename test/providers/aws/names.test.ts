@@ -1,6 +1,7 @@
 // Vectors from the AWS Load Balancer Controller v3: cluster `demo`, Service default/web.
 import { expect, it } from 'vitest';
 import {
+  backendGroupName,
   inTreeName,
   loadBalancerName,
   securityGroupName,
@@ -14,6 +15,7 @@ it('names load balancers and security groups as the AWS controller does', () => 
   expect(loadBalancerName('demo', SERVICE, 'internal')).toBe('k8s-default-web-43a9c8fa8e');
   expect(loadBalancerName('demo', SERVICE, 'internet-facing')).toBe('k8s-default-web-ca51eec268');
   expect(securityGroupName('demo', SERVICE)).toBe('k8s-default-web-fd5eebb4f6');
+  expect(backendGroupName('demo')).toBe('k8s-traffic-demo-2a97516c35');
   expect(inTreeName(SERVICE)).toBe('a1111111122223333444455555555555');
 });
 

@@ -38,13 +38,15 @@ class Killed extends Error {}
 export class World {
   readonly emulator: AwsEmulator;
   readonly #connection: AwsConnection;
+  /** Calls without an answer. */
+  #underWay = 0;
   /** What the Service's status shows. */
   hostname: string | undefined;
 
   private constructor(emulator: AwsEmulator, connection: AwsConnection) {
     this.emulator = emulator;
     this.#connection = connection;
-    for (const each of ['a', 'b', 'c']) emulator.cloud.instances.add(instance(each));
+    for (const each of ['a', 'b', 'c']) emulator.cloud.addInstance(instance(each));
     emulator.cloud.certificates.add(CERTIFICATE).add(`${CERTIFICATE}2`);
   }
 
@@ -63,8 +65,19 @@ export class World {
     return this.emulator.cloud;
   }
 
-  get api(): AwsApi {
-    return this.#connection.api;
+  readonly api: AwsApi = async (action, input) => {
+    this.#underWay++;
+    try {
+      return await this.#connection.api(action, input);
+    } finally {
+      this.#underWay--;
+    }
+  };
+
+  /** Resolves when no call is under way, and what follows from the last one has begun. */
+  async quiet(): Promise<void> {
+    do await new Promise(setImmediate);
+    while (this.#underWay > 0);
   }
 
   inputs({ annotations, spec, meta, nodes = ['a', 'b'] }: Wishes = {}): Inputs {
@@ -118,7 +131,7 @@ export class World {
   }
 
   remove(api = this.api, explicitName?: string): Promise<RemovalResult> {
-    return remove(api, CLOUD_ACCOUNT, this.owner(), explicitName);
+    return remove(api, CLOUD_ACCOUNT, this.owner(), { explicitName, last: true });
   }
 
   /** An API whose process dies at the writing call of that number, before the call took effect or after it. */
@@ -172,11 +185,12 @@ export class World {
         }),
       ),
       listeners: [...listeners.values()]
-        .map(({ port, protocol, certificate, extraCertificates, targetGroup, tags }) => ({
+        .map(({ port, protocol, certificate, extraCertificates, attributes, targetGroup, tags }) => ({
           port,
           protocol,
           certificate,
           extraCertificates,
+          attributes,
           to: resource(targetGroup),
           tags,
         }))
