@@ -57,6 +57,8 @@ export class CloudAccounts {
   readonly #missing = new Map<string, string>();
   #checked: CheckedAccounts = { accounts: new Map(), problems: new Map() };
   #reading: Promise<void> | undefined;
+  /** As last read, by name. */
+  #specs: ReadonlyMap<string, string | undefined> = new Map();
   #again = false;
   #isFirst = true;
   #checking: Timer | undefined;
@@ -72,12 +74,9 @@ export class CloudAccounts {
   /** Resolves when the accounts that there are have been opened; follows their changes until `signal` aborts. */
   async start(signal: AbortSignal, buckets: TokenBuckets): Promise<void> {
     this.#buckets = buckets;
-    const specs = new Map<string, string>();
     const unsubscribe = this.#options.accounts.subscribe((name, object) => {
-      const spec = JSON.stringify((object as { spec?: unknown } | undefined)?.spec); // of our own kind
-      if (specs.get(name) === spec) return this.changed();
-      specs.set(name, spec);
-      void this.#read();
+      if (this.#specs.get(name) === specOf(object)) this.changed();
+      else void this.#read();
     });
     signal.addEventListener('abort', () => {
       this.#stopped = true;
@@ -110,6 +109,7 @@ export class CloudAccounts {
   async #readAll(): Promise<void> {
     const { accounts, provider, clock, log } = this.#options;
     this.#checking?.cancel();
+    this.#specs = new Map([...accounts.values()].map((each) => [each.metadata.name, specOf(each)]));
     this.#checked = checkAccounts([...accounts.values()]);
     this.changed();
     if (this.#checked.accounts.size > 0) await this.#options.ready();
@@ -213,4 +213,9 @@ export class CloudAccounts {
 /** No secret leaves this file. */
 function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('base64');
+}
+
+/** Undefined where the account is gone. */
+function specOf(object: KubeObject | undefined): string | undefined {
+  return JSON.stringify((object as { spec?: unknown } | undefined)?.spec); // of our own kind
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { KubeApi } from '../../src/kube/kube-api.ts';
 import { NODES } from '../../src/kube/resources.ts';
+import { RawClient } from '../lab/apiserver/raw-client.ts';
 import { startTestServer, type TestServer } from '../lab/apiserver/running-server.ts';
 import { Child } from '../proxy/child.ts';
 import type { Question, Reply } from '../proxy/host-process.ts';
@@ -129,7 +130,7 @@ export class AgentScene extends Scene {
 
   async #prepare() {
     this.#test = await startTestServer({ crds: true });
-    this.#writer = new ObjectWriter(this.api);
+    this.#writer = new ObjectWriter(this.api, await RawClient.open(this.#test.kubeconfig));
     for (const turn of [0, 1]) await this.serve('a', `tick ${turn}`, 'UDP', TICK.pod + turn);
     const folder = mkdtempSync(join(tmpdir(), 'fairlead-relay-'));
     const path = join(folder, 'api');

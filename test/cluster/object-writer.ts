@@ -2,19 +2,22 @@
 import { type KubeApi, KubeError, type ObjectName, type Resource } from '../../src/kube/kube-api.ts';
 import type { EndpointSliceObject, KubeObject, ServiceObject } from '../../src/kube/objects.ts';
 import { ENDPOINT_SLICES, SERVICES } from '../../src/kube/resources.ts';
+import type { RawClient } from '../lab/apiserver/raw-client.ts';
 import type { Objects } from '../proxy/objects.ts';
 
 const MANAGER = 'test';
 
 export class ObjectWriter {
   readonly #api: KubeApi;
+  readonly #raw: RawClient;
   /** Addresses' type of each slice, which cannot be changed. */
   readonly #types = new Map<string, string>();
   /** What was last written of each object and status, as JSON: the same again is no write. */
   readonly #written = new Map<string, string>();
 
-  constructor(api: KubeApi) {
+  constructor(api: KubeApi, raw: RawClient) {
     this.#api = api;
+    this.#raw = raw;
   }
 
   /** Null: it goes. */
@@ -26,6 +29,23 @@ export class ObjectWriter {
   }
 
   async #writeService(at: ObjectName, object: ServiceObject | null): Promise<void> {
+    await this.#changeService(at, object);
+    await this.#untilCached(at);
+  }
+
+  /**
+   * Resolves when the server's cache has the Service as it is. A change of what the cache has otherwise is tried on that
+   * first, and a node port that the first try took is lost to the second one.
+   */
+  async #untilCached({ namespace = '', name }: ObjectName): Promise<void> {
+    const path = `/api/v1/namespaces/${namespace}/services/${name}`;
+    const versionAt = async (query: string) =>
+      (await this.#raw.get(path + query)).body.metadata.resourceVersion;
+    const version = await versionAt('');
+    while ((await versionAt('?resourceVersion=0')) !== version);
+  }
+
+  async #changeService(at: ObjectName, object: ServiceObject | null): Promise<void> {
     if (!object) return this.#remove(SERVICES, at);
     const { metadata, spec, status } = object;
     const { labels, annotations } = metadata;
