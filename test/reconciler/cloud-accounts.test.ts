@@ -172,3 +172,13 @@ describe('credentials of a cloud account', () => {
     });
   });
 });
+
+it('closes an account that goes before anything else was heard of it', async () => {
+  writeSecret('one');
+  writeAccount();
+  await start();
+  expect([...(given.at(-1)?.keys() ?? [])]).toEqual(['main']);
+  accounts.delete('main');
+  await vi.waitFor(() => expect([...(given.at(-1)?.keys() ?? [])]).toEqual([]), PATIENCE);
+  expect(closed).toBe(1);
+});
