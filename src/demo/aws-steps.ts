@@ -1,7 +1,7 @@
 // The steps of the demonstration on AWS: from an account and a Service to a load balancer whose targets are nodes,
 // through what goes wrong, to nothing at all.
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Condition, KubeObject, ServiceObject } from '../kube/objects.ts';
+import type { Condition, ServiceObject } from '../kube/objects.ts';
 import { CLOUD_ACCOUNTS, SERVICES } from '../kube/resources.ts';
 import type { AwsHost, AwsLook } from '../lab/aws-host.ts';
 import type { Cluster } from '../lab/cluster.ts';
@@ -10,8 +10,9 @@ import { APP } from '../lab/objects.ts';
 import type { LabNode } from '../lab/plan.ts';
 import type { Requester } from '../lab/requester.ts';
 import { whenStored, within } from '../lab/waiting.ts';
+import { createUntil } from './create-until.ts';
 import type { Reporter } from './report.ts';
-import { http, isTrue, told, untilAnswered, untilSteady } from './traffic.ts';
+import { http, told, untilAnswered, untilSteady } from './traffic.ts';
 
 export interface AwsStage {
   readonly cluster: Cluster;
@@ -35,27 +36,18 @@ const LIMIT = 30_000;
 const POLL = 20;
 
 export async function createAccount({ cluster, aws, reporter }: AwsStage): Promise<void> {
-  const began = performance.now();
-  await cluster.api.create(CLOUD_ACCOUNTS, {
-    apiVersion: 'fairlead.dev/v1alpha1',
-    kind: 'CloudAccount',
-    metadata: { name: ACCOUNT },
-    spec: {
-      provider: 'aws',
-      clusterName: ACCOUNT,
-      default: true,
-      aws: { region: 'eu-central-1', vpcID: 'vpc-0a1b2c3d4e5f60718', endpoint: aws.endpoint },
-    },
-  } as KubeObject); // a kind of our own: its spec is not in the wire types
-  const works = async () => {
-    while (!isTrue(await cluster.api.get(CLOUD_ACCOUNTS, { name: ACCOUNT }), 'Works')) await wait(POLL);
+  const spec = {
+    provider: 'aws',
+    clusterName: ACCOUNT,
+    default: true,
+    aws: { region: 'eu-central-1', vpcID: 'vpc-0a1b2c3d4e5f60718', endpoint: aws.endpoint },
   };
-  await within(LIMIT, `the condition Works on the CloudAccount "${ACCOUNT}"`, works());
+  const milliseconds = await createUntil(cluster.api, CLOUD_ACCOUNTS, ACCOUNT, spec, 'Works', LIMIT);
   reporter.step({
     name: 'account',
     what: `CloudAccount "${ACCOUNT}" works: AWS answers at ${aws.endpoint}`,
     observed: { account: ACCOUNT, endpoint: aws.endpoint },
-    milliseconds: performance.now() - began,
+    milliseconds,
   });
 }
 

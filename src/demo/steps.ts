@@ -1,7 +1,4 @@
 // The steps of the demonstration: each does one thing, watches what comes of it, and reports it or throws.
-import { setTimeout as wait } from 'node:timers/promises';
-
-import type { KubeObject } from '../kube/objects.ts';
 import { IP_ADDRESS_POOLS, SERVICES } from '../kube/resources.ts';
 import type { Cluster } from '../lab/cluster.ts';
 import { cutOff, macOf } from '../lab/network.ts';
@@ -11,8 +8,9 @@ import type { Requester } from '../lab/requester.ts';
 import { whenStored, within } from '../lab/waiting.ts';
 import { type Ipv4, type Ipv6, ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
+import { createUntil } from './create-until.ts';
 import type { Reporter } from './report.ts';
-import { answerOf, http, isTrue, STEADY, told, untilAnswered, untilSteady } from './traffic.ts';
+import { answerOf, http, STEADY, told, untilAnswered, untilSteady } from './traffic.ts';
 import type { WireObserver } from './wire-observer.ts';
 
 export interface Stage {
@@ -38,25 +36,15 @@ const SERVICE_KEY = 'default/web';
 const PORT = 80;
 /** Milliseconds: what takes longer has failed. */
 const LIMIT = 10_000;
-const POLL = 20;
 
 export async function createPool({ cluster, reporter }: Stage): Promise<void> {
-  const began = performance.now();
-  await cluster.api.create(IP_ADDRESS_POOLS, {
-    apiVersion: 'fairlead.dev/v1alpha1',
-    kind: 'IPAddressPool',
-    metadata: { name: POOL },
-    spec: { addresses: POOL_ADDRESSES },
-  } as KubeObject); // a kind of our own: its spec is not in the wire types
-  const valid = async () => {
-    while (!isTrue(await cluster.api.get(IP_ADDRESS_POOLS, { name: POOL }), 'Valid')) await wait(POLL);
-  };
-  await within(LIMIT, `the condition Valid on the pool "${POOL}"`, valid());
+  const spec = { addresses: POOL_ADDRESSES };
+  const milliseconds = await createUntil(cluster.api, IP_ADDRESS_POOLS, POOL, spec, 'Valid', LIMIT);
   reporter.step({
     name: 'pool',
     what: `pool "${POOL}" with ${POOL_ADDRESSES.join(' and ')} is valid`,
     observed: { pool: POOL, addresses: POOL_ADDRESSES },
-    milliseconds: performance.now() - began,
+    milliseconds,
   });
 }
 

@@ -1,5 +1,4 @@
-// Requests as the client of a lab makes them, and what an object of its API server says.
-import type { Condition, KubeObject } from '../kube/objects.ts';
+// Requests as the client of a lab makes them.
 import type { LabNode } from '../lab/plan.ts';
 import { type PodAnswer, parsePodAnswer } from '../lab/pod-answer.ts';
 import type { Reply, Requester, Target } from '../lab/requester.ts';
@@ -51,9 +50,4 @@ export function answerOf(reply: Reply, host: string): PodAnswer {
 
 export function told({ pod, node, source }: PodAnswer): string {
   return `pod ${pod} on ${node} (which saw ${source})`;
-}
-
-export function isTrue(object: KubeObject, condition: string): boolean {
-  const { status } = object as { status?: { conditions?: readonly Condition[] } }; // a kind of our own
-  return status?.conditions?.some(({ type, status: is }) => type === condition && is === 'True') ?? false;
 }
