@@ -18,7 +18,7 @@ const FAIRLEAD = join(import.meta.dirname, '../../bin/fairlead');
 let checkout: string;
 beforeEach(() => {
   checkout = mkdtempSync(join(tmpdir(), 'fairlead-checkout-'));
-  file('native/sockets.c');
+  file('native/addon.c');
   file('bin/fairlead');
   copyFileSync(FAIRLEAD, join(checkout, 'bin/fairlead'));
 });
