@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { IP_ADDRESS_POOLS, SERVICES } from '../src/kube/resources.ts';
 import { Cluster } from '../src/lab/cluster.ts';
 import { whenStored, within } from '../src/lab/waiting.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
 
 const SERVICE_COUNT = 100;
@@ -34,7 +35,7 @@ export async function agent(): Promise<BenchRow[]> {
       }
       await stop();
     }
-    const [median = 0] = starts.sort((a, b) => a - b).slice(Math.floor(STARTS / 2));
+    const median = quantile(starts, 0.5);
     return [
       {
         name: `agent ready after its start (${SERVICE_COUNT} Services)`,

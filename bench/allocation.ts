@@ -2,6 +2,7 @@
 import { type AddressPool, checkPools, readPool } from '../src/api/pool.ts';
 import type { ServiceRequest } from '../src/api/service.ts';
 import { Allocator } from '../src/ipam/allocator.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
 
 /** Services in the large runs. */
@@ -59,8 +60,9 @@ export async function allocation(): Promise<BenchRow[]> {
     },
     {
       name: `allocate ${MANY} Services of a pool 10.0.0.0/12`,
-      value: median(
+      value: quantile(
         Array.from({ length: RUNS }, () => (MANY / run('10.0.0.0/12', requests).allocated) * 1000),
+        0.5,
       ),
       unit: 'ms',
       target: '< 1000',
@@ -73,7 +75,10 @@ export async function allocation(): Promise<BenchRow[]> {
 
 /** Allocations per second in many small runs, the setting up of the pool left out. */
 function repeated(prefix: string, requests: readonly ServiceRequest[]): number {
-  return median(Array.from({ length: 51 }, () => run(prefix, requests).allocated));
+  return quantile(
+    Array.from({ length: 51 }, () => run(prefix, requests).allocated),
+    0.5,
+  );
 }
 
 function run(prefix: string, requests: readonly ServiceRequest[]): { allocated: number; released: number } {
@@ -159,7 +164,7 @@ function besideWaiters(): BenchRow[] {
 function reload(): BenchRow[] {
   const specs = Array.from({ length: 1000 }, (_, i) => ({ addresses: [`10.${i >> 8}.${i & 255}.0/24`] }));
   const allocator = filled(specs, MANY);
-  const value = median(
+  const value = quantile(
     Array.from({ length: RUNS }, (_, i) => {
       const pools = poolsOf([...specs.slice(0, -1), { addresses: [`10.${200 + i}.0.0/24`] }]);
       const began = performance.now();
@@ -168,6 +173,7 @@ function reload(): BenchRow[] {
       allocator.drainJournal();
       return took;
     }),
+    0.5,
   );
   return [{ name: `reload 1000 pools with ${MANY} Services`, value, unit: 'ms', target: '< 500' }];
 }
@@ -193,11 +199,7 @@ function microseconds(call: (i: number) => void): number {
     for (let i = 0; i < SAMPLES / BATCHES; i++) call((batch * SAMPLES) / BATCHES + i);
     return ((performance.now() - began) * 1000 * BATCHES) / SAMPLES;
   });
-  return median(means);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+  return quantile(means, 0.5);
 }
 
 /** The first half on one port, and the second on another, each beside one of the first. */

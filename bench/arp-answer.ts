@@ -11,6 +11,7 @@ import { type Ipv4, ip } from '../src/net/address.ts';
 import { BROADCAST, type Mac, UNSPECIFIED_MAC } from '../src/net/mac.ts';
 import { openPacketSocket } from '../src/sockets/open-packet-socket.ts';
 import { inNamespace, makePair, namespacePath, removeNamespaces } from '../test/sockets/netns.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
 
 const REQUESTS = 2_000;
@@ -170,9 +171,5 @@ async function ask(address: Ipv4, requests: number): Promise<number[]> {
   } finally {
     socket.close();
   }
-  return times.slice(WARM_UP).sort((a, b) => a - b);
-}
-
-function quantile(ascending: readonly number[], part: number): number {
-  return ascending[Math.floor(part * ascending.length)] ?? Number.NaN;
+  return times.slice(WARM_UP);
 }

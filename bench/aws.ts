@@ -19,6 +19,7 @@ import { AwsEmulator } from '../src/lab/aws/emulator.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS } from '../src/lab/kinds.ts';
 import { createLogger } from '../src/observe/logger.ts';
 import { createRegistry } from '../src/observe/metrics.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -152,7 +153,7 @@ async function scale(bench: Bench): Promise<BenchRow[]> {
   await bench.run();
   const singles: number[] = [];
   for (let i = 0; i < SINGLES; i++) singles.push(await bench.create(`single${i}`, 1));
-  const median = singles.toSorted((a, b) => a - b)[SINGLES / 2] ?? 0;
+  const median = quantile(singles, 0.5);
   await bench.stop();
   await bench.fresh();
   await bench.addNodes('node', MANY_NODES);

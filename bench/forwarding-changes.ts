@@ -6,8 +6,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { ip } from '../src/net/address.ts';
 import type { ServiceProxy } from '../src/proxy/service-proxy.ts';
 import { keyOf, service, slice } from './objects.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
-import { quantile, remove, serviceProxy } from './service-proxy.ts';
+import { remove, serviceProxy } from './service-proxy.ts';
 
 const SIZES = [10, 10_000, 50_000];
 const CHANGES = 300;

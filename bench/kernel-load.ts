@@ -7,8 +7,9 @@ import { NETLINK_NETFILTER } from '../src/sockets/netlink-socket.ts';
 import { openNetlinkSocket } from '../src/sockets/open-netlink-socket.ts';
 import { AT_ONCE, elementsAsCommands, nft } from './nft-text.ts';
 import { keyOf, service, slice } from './objects.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
-import { quantile, serviceProxy } from './service-proxy.ts';
+import { serviceProxy } from './service-proxy.ts';
 
 const SERVICES = 10_000;
 /** Changes of which the middle one is told. */

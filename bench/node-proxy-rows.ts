@@ -10,8 +10,8 @@ import { TABLES } from '../src/proxy/rules.ts';
 import { clusterAddress, endpointAddress } from './addresses.ts';
 import { elementsAsCommands, nft } from './nft-text.ts';
 import { FAIRLEAD, kubeProxy, NodeProxy, type ProxyKind } from './node-proxy.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
-import { quantile } from './service-proxy.ts';
 
 /** Services, and endpoints of each, at a start; with the targets for milliseconds. */
 const STARTS = [

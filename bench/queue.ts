@@ -11,6 +11,7 @@ import { MemoryQueue } from '../src/queue/memory-queue.ts';
 import type { RedisAddress } from '../src/queue/queue-address.ts';
 import { openRedisQueue } from '../src/queue/redis/open.ts';
 import type { RedisQueue, RedisTimes } from '../src/queue/redis/redis-queue.ts';
+import { quantile } from './quantile.ts';
 import type { BenchRow } from './row.ts';
 
 const KEYS = 100_000;
@@ -39,7 +40,7 @@ export async function queue(): Promise<BenchRow[]> {
   return [
     {
       name: `queue in memory, ${KEYS} keys, add + take + done, median of ${ROUNDS}`,
-      value: rates.sort((a, b) => a - b)[(ROUNDS - 1) / 2] ?? 0,
+      value: quantile(rates, 0.5),
       unit: 'per second',
       target: '>= 500,000',
     },
@@ -51,7 +52,7 @@ export async function queue(): Promise<BenchRow[]> {
     },
     {
       name: `queue on Redis, ${PACE.rate} keys a second, from add to take, 99th percentile`,
-      value: waits[Math.floor(waits.length * 0.99)] ?? 0,
+      value: quantile(waits, 0.99),
       unit: 'ms',
       target: '< 20',
     },
@@ -146,5 +147,5 @@ async function paced(address: RedisAddress): Promise<number[]> {
   stop.abort();
   await Promise.all(workers);
   await queue.close();
-  return waits.sort((a, b) => a - b);
+  return waits;
 }

@@ -30,8 +30,3 @@ export function remove(proxy: ServiceProxy): void {
   proxy.close();
   for (const table of TABLES) spawnSync('nft', ['delete', 'table', 'inet', table]);
 }
-
-/** Of these values that below which this share of them is: 0.5 for the median. */
-export function quantile(values: readonly number[], share: number): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN;
-}

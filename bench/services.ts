@@ -115,7 +115,3 @@ export async function createServices(
   const tail = Math.max(0, at.reduce((a, b) => Math.max(a, b), began) - last);
   return { latencies, creates, took: last - began, tail };
 }
-
-export function percentile(values: readonly number[], part: number): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length * part)] ?? 0;
-}

@@ -228,6 +228,7 @@ describe('the AWS provider', () => {
     leads = false;
     world.cloud.listeners.clear();
     await clock.advance(120_000);
+    await world.quiet();
     expect(world.takeCalls()).toMatchObject({ reads: 0, writes: 0 });
     leads = true;
     provider.takeOver();
@@ -465,7 +466,10 @@ describe('the AWS provider', () => {
     for (let minutes = 0; minutes < 13; minutes++) await nextLook();
     expect(world.cloud.loadBalancers.size).toBe(1);
     [hasIt, leads] = [false, false];
-    await clock.advance(600_000);
+    for (let minutes = 0; minutes < 10; minutes++) {
+      await clock.advance(60_000);
+      await world.quiet();
+    }
     expect(world.cloud.loadBalancers.size).toBe(1);
   });
 
