@@ -201,7 +201,6 @@ export function aws(options: CloudOptions): OpenCloud {
       provider,
       start: async (buckets) => {
         onTargetChange(nodes, () => provider.targetsChanged());
-        services.subscribe((key, service) => service ?? provider.forget(key));
         await cloudAccounts.start(signal, buckets);
       },
       takeOver: () => {

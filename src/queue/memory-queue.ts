@@ -125,6 +125,8 @@ export class MemoryQueue implements WorkQueue {
       if (after !== undefined) this.#delay(entry, after, { priority: 'resync', thorough });
     } else {
       const { priority, thorough } = entry;
+      // It may have done half of something else than what had been finished before.
+      entry.finished = undefined;
       const after = outcome.after ?? backoff(entry.retries, this.#random());
       entry.retries++;
       if (outcome.error !== undefined && entry.retries >= PARK_AFTER && !again && !entry.delay)
@@ -133,7 +135,10 @@ export class MemoryQueue implements WorkQueue {
       else this.#ask(entry, { priority, thorough });
     }
     const finished = outcome.kind === 'finished' ? outcome.version : undefined;
-    if (again && !isAbout(again, finished)) this.#ask(entry, again);
+    // What was not done is still to be done.
+    const thorough = outcome.kind !== 'finished' && entry.thorough;
+    if (again && !isAbout(again, finished))
+      this.#ask(entry, { ...again, thorough: again.thorough || thorough });
     if (!entry.running && !entry.lane && !entry.delay && entry.parked === undefined)
       this.#entries.delete(entry.key);
   }

@@ -30,9 +30,9 @@ export interface CloudAccountsOptions {
   readonly api: KubeApi;
   readonly accounts: Store<KubeObject>;
   readonly provider: AwsProvider;
-  /** `credentials` undefined: the SDK's own chain. */
   /** Awaited before the first account is opened: what its Services depend on is known then. */
   readonly ready: () => Promise<unknown>;
+  /** `credentials` undefined: the SDK's own chain. */
   readonly connect: (
     account: CloudAccount['aws'],
     credentials: Credentials | undefined,

@@ -241,6 +241,19 @@ export function describeWorkQueue(name: string, make: MakeQueue, histories: numb
       await place.holds({ ready: 1 });
     });
 
+    it('runs again for a version that was finished before a run that failed, at once', async () => {
+      await using place = await Workplace.open(make);
+      await place.add('shop/a');
+      await place.takeAll(1);
+      await place.done(place.running[0], { kind: 'finished', version: 'one', again: 3_600_000 });
+      await place.add('shop/a', { unlessFinished: 'two' });
+      await place.takeAll(1);
+      await place.done(place.running[0], { kind: 'retry', after: 3_600_000 });
+      await place.holds({ delayed: 1 });
+      await place.add('shop/a', { unlessFinished: 'one' });
+      await place.holds({ ready: 1 });
+    });
+
     it('does not run again for a version that was asked for during the run that finished it', async () => {
       await using place = await Workplace.open(make);
       await place.add('shop/a');
@@ -275,6 +288,9 @@ export function describeWorkQueue(name: string, make: MakeQueue, histories: numb
       await place.add('shop/a', { thorough: true });
       await place.add('shop/a');
       expect(await next()).toBe(true);
+      await end({ kind: 'retry', after: 0 });
+      expect(await next()).toBe(true);
+      await place.add('shop/a');
       await end({ kind: 'retry', after: 0 });
       expect(await next()).toBe(true);
       await place.add('shop/a', { unlessFinished: 'one' });

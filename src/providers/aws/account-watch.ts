@@ -232,6 +232,7 @@ export class AccountWatch {
       const last = served().length === 0;
       const api = this.#whileLeading();
       const { kind } = await remove(api, open.account, owner, { explicitName: undefined, last });
+      if (last) this.#options.nodeGroups.forget();
       const { key, uid } = owner;
       log.info({ account: open.account.name, service: key, uid, outcome: kind }, 'removed an orphan');
     }

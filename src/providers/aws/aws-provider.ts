@@ -210,12 +210,15 @@ export class AwsProvider implements CloudProvider {
       const groups = this.#nodeGroups(account.name);
       if (thorough) groups.forget();
       const result = await pass(api, account, prepared, groups, known?.belief);
-      const whole = result.kind === 'done' ? await this.#leaveOthers(service, result, run) : result;
-      if (whole.kind !== 'done' || whole.notes.length + whole.unclear.length > 0)
-        return this.#conclude(service, account.name, whole);
+      const whole = result.kind === 'done' ? await this.#leaveOthers(service, places, result, run) : result;
+      if (whole.kind !== 'done') return this.#conclude(service, account.name, whole);
       const { health, ...made } = whole;
       const from = { account: account.name, fingerprint, asked, checkedAt: clock.now() };
-      return this.#remember(service, { ...made, ...from }, health);
+      if (whole.notes.length + whole.unclear.length === 0)
+        return this.#remember(service, { ...made, ...from }, health);
+      // Only for pods that wait: the Service does not say that it is applied.
+      this.#known.set(key, { ...made, ...from });
+      return this.#conclude(service, account.name, whole);
     });
   }
 
@@ -226,13 +229,12 @@ export class AwsProvider implements CloudProvider {
     const known = this.#known.last(key);
     const open = known && this.#accounts.get(known.account);
     const seen = known?.belief ?? known?.listed;
-    if (open && seen) {
-      const states = await guarded(open.api, (api) =>
-        Promise.all(seen.targetGroups.map(({ arn }) => readTargets(api, arn))),
-      );
-      const targets = known.desired.targetGroups.flatMap((each) => each.targets);
-      if (!('kind' in states)) await this.#readiness.tell(waiting, targets, states.flat());
-    }
+    if (!open || !seen) return outcome;
+    const states = await guarded(open.api, (api) =>
+      Promise.all(seen.targetGroups.map(({ arn }) => readTargets(api, arn))),
+    );
+    const targets = known.desired.targetGroups.flatMap((each) => each.targets);
+    if (!('kind' in states)) await this.#readiness.tell(waiting, targets, states.flat());
     return { ...outcome, again: Math.min(outcome.again ?? GATE_CHECK, GATE_CHECK) };
   }
 
@@ -368,10 +370,14 @@ export class AwsProvider implements CloudProvider {
     };
   }
 
-  /** What serves in its new account is done when nothing is left in the old one. */
-  async #leaveOthers(service: ServiceObject, done: Done, { beforeWrite }: CloudRun): Promise<PassResult> {
+  /** What serves in its new account, the first of `places`, is done when nothing is left in the old one. */
+  async #leaveOthers(
+    service: ServiceObject,
+    [, ...others]: readonly Place[],
+    done: Done,
+    { beforeWrite }: CloudRun,
+  ): Promise<PassResult> {
     try {
-      const [, ...others] = placesOf(service, this.accountOf(service));
       for (const place of others) await this.#removeFrom(keyOf(service), place, beforeWrite);
       return done;
     } catch (error) {
@@ -389,10 +395,16 @@ export class AwsProvider implements CloudProvider {
     }
     const { clusterName: cluster } = open.account;
     const owner = { cluster, key, uid: place.uid, clusterUid: this.#options.sources.clusterUid() };
-    const last = ![...this.#concerned()].some((each) => keyOf(each) !== key);
+    const last = this.#isLast(key);
     const { explicitName } = place;
     const result = await remove(fenced(open.api, beforeWrite), open.account, owner, { explicitName, last });
+    if (last) this.#nodeGroups(place.account).forget();
     if (result.kind === 'pending') throw new RemovalPendingError(result);
+  }
+
+  #isLast(key: string): boolean {
+    for (const each of this.#concerned()) if (keyOf(each) !== key) return false;
+    return true;
   }
 
   #watch(name: string, open: OpenAccount): void {

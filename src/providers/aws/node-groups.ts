@@ -71,7 +71,9 @@ export class NodeGroups {
       const tagged = several.length > 0 ? await taggedGroups(api, clusterName, several) : new Set<string>();
       for (const id of part) {
         const groups = interfaces.find((each) => each.ids.includes(id))?.groups ?? [];
-        this.#placed.set(id, { until: now + REMEMBERED, ...chosen(id, groups, tagged, clusterName) });
+        const choice = chosen(id, groups, tagged, clusterName);
+        // What there is not yet may come.
+        this.#placed.set(id, { until: now + (choice.group ? REMEMBERED : FRESH), ...choice });
       }
     }
     const placed = ids.flatMap((id) => this.#placed.get(id) ?? []);

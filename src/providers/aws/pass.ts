@@ -96,7 +96,9 @@ export function prepare(account: CloudAccount, inputs: Inputs): Prepared | Refus
   const request = read.value;
   const { clusterName: cluster, aws } = account;
   const owner = { cluster, key: request.key, uid: request.uid, clusterUid: inputs.clusterUid };
-  const { instances } = nodeTargets(inputs.nodes, request.nodeLabels);
+  // Of all nodes: nothing to look for where pods are the targets.
+  const instances =
+    request.targetType === 'ip' ? [] : nodeTargets(inputs.nodes, request.nodeLabels).instances;
   const targets = new Map(
     request.listeners.map((listener): [number, readonly Target[]] => [
       listener.port,
@@ -219,17 +221,16 @@ async function passUnguarded(
   const { notes } = found;
   const changed = found.steps.length > 0;
   const health = believed ? undefined : healthOf(state, observed, { names: targetGroups, changed });
-  const done: Done = {
+  const { hostname } = now;
+  return {
     kind: 'done',
-    hostname: now.hostname,
+    hostname,
     notes,
     unclear,
     desired: state,
     ...(health ? { health } : {}),
+    belief: believe(state, { name, hostname, current, targetGroups, directory }),
   };
-  if (notes.length + unclear.length > 0) return done;
-  const { hostname } = now;
-  return { ...done, belief: believe(state, { name, hostname, current, targetGroups, directory }) };
 }
 
 function failedPorts(failed: readonly PortFailure[], hostname: string): PassResult {

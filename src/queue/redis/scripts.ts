@@ -187,6 +187,11 @@ local e = redis.call('HMGET', entry, 'due', 'rank', 'ran', 'account', 'thorough'
 local due, rank, thorough = tonumber(e[1]), tonumber(e[2]), e[5] or 0
 local asked, again
 local askedThorough = e[6] or 0
+if outcome ~= 'finished' then
+  -- It may have done half of something else than what had been finished before, and what was not done is still to be.
+  redis.call('HDEL', entry, 'finished')
+  if e[6] == '1' then thorough = '1' end
+end
 if outcome == 'finished' then
   redis.call('HDEL', entry, 'retries')
   redis.call('HSET', entry, 'finished', ARGV[10])
