@@ -460,6 +460,25 @@ describe('the AWS provider', () => {
     expect(world.cloud.loadBalancers.size).toBe(1);
   });
 
+  it('keeps what serves where another account becomes the default during the pass', async () => {
+    await settled();
+    const accounts = new Map([
+      ['main', open({ isDefault: false })],
+      ['second', open({ name: 'second', clusterName: 'other' })],
+    ]);
+    let passing = false;
+    const changing: typeof world.api = (action, input, beforeSending) => {
+      if (passing) provider.setAccounts(accounts);
+      passing = false;
+      return world.api(action, input, beforeSending);
+    };
+    provider.setAccounts(new Map([['main', { ...open(), api: changing }]]));
+    await world.quiet();
+    passing = true;
+    expect(await run({ thorough: true })).toMatchObject({ kind: 'done', source: 'main' });
+    expect(world.cloud.loadBalancers.size).toBe(1);
+  });
+
   it('removes no orphan of a Service that the API server has, or that it leaves to another one that leads', async () => {
     await world.ensure();
     [gone, hasIt] = [true, true];
