@@ -88,7 +88,7 @@ export async function startAnnouncing(
     onFormer(former) {
       if (!handovers) return;
       // What belongs to their connections is to find its way from the first packet on.
-      for (const address of former.keys()) coming.add(address);
+      for (const address of former.keys()) if (!announced.has(address)) coming.add(address);
       void handovers.take(former).then(() => {
         for (const address of former.keys()) coming.delete(address);
         onTouched();
@@ -242,12 +242,13 @@ export async function startAnnouncing(
     announce(serves) {
       const began = performance.now();
       const served = [...owned].filter(([address]) => serves(address));
+      const now = new Map(served.filter(([address]) => leases.holds(address) && !coming.has(address)));
       const same = served.length === claimed.size && served.every(([address]) => claimed.has(address));
-      if (!touched && same) return;
+      if (!touched && same && now.size === announced.size) return;
       touched = false;
       try {
         // Silence first: what is not claimed any more, another node may have at once.
-        tell(new Map(served.filter(([address]) => leases.holds(address) && !coming.has(address))));
+        tell(now);
         claimed = new Set(served.map(([address]) => address));
         leases.want(claimed);
         announcements.tell(announced.keys(), elected, wanted);

@@ -117,7 +117,7 @@ export class Holder {
     return attempt.heldUntil;
   }
 
-  /** Which voters have granted the address, as bits: while `grants` stays, those of equal bits are ours until the same time. */
+  /** Which voters have granted the address, as bits: while `grants` stays, what is of equal bits and ours until the same time now stays so. */
   grantersOf(address: Ip): number {
     if (!this.#claimed.has(address)) return 0;
     let bits = 0;
@@ -152,9 +152,12 @@ export class Holder {
   /** On what a node can announce, as the voter says that was heard last; undefined: nobody knows. */
   linksOf(now: number, node: string): Links {
     let last: Channel | undefined;
-    for (const channel of this.#channels.values())
-      if (channel.reportOf(now, node) && channel.heardAt > (last?.heardAt ?? Number.NEGATIVE_INFINITY))
-        last = channel;
+    for (const channel of this.#channels.values()) {
+      const report = channel.reportOf(now, node);
+      // Who hears the node no more says what it last heard of it.
+      if (!report || report.state === 'dead') continue;
+      if (channel.heardAt > (last?.heardAt ?? Number.NEGATIVE_INFINITY)) last = channel;
+    }
     return last?.reportOf(now, node)?.links;
   }
 
@@ -231,7 +234,7 @@ export class Holder {
   /** A beat to that voter, if one is soon due, to go with what is sent to it now: one packet for two. */
   accompany(now: number, to: string): Outgoing[] {
     const body = this.#channels.get(to)?.send(now, now + ACCOMPANY, this.#claimed, this.#said());
-    return body?.kind === 'beat' ? [{ to, body }] : [];
+    return body ? [{ to, body }] : [];
   }
 
   /** When `send` has something to say again; Infinity: never. */

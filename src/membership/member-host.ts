@@ -307,39 +307,39 @@ export class MemberHost {
     if (this.#groupedAt !== this.#member.grants) this.#group();
     let lost = false;
     for (const { address, slots } of this.#groups) {
+      // Who looked has seen it end, whatever voters said since: what there is now is another right.
+      if (slots.some((slot) => deadlines.get(slot) <= now)) {
+        lost = true;
+        continue;
+      }
       const until = this.#member.until(address);
       for (const slot of slots) deadlines.set(slot, until);
-      if (until <= now) lost = true;
     }
     if (!lost) return false;
     this.#groupedAt = undefined;
-    let changed = false;
     for (const address of [...this.#held.keys()]) {
-      if (this.#write(address) > now) continue;
+      if (deadlines.get(this.#slots.get(address) ?? 0) > now) continue;
       this.#held.delete(address);
       this.#waiting.add(address);
-      changed = true;
     }
-    return changed;
+    return true;
   }
 
-  /** What the same voters have granted is held until the same time: one is looked at for all. */
+  /** What the same voters have granted, and is held until the same time now, stays so: one is looked at for all. */
   #group(): void {
-    const groups = Map.groupBy(this.#held.keys(), (address) => this.#member.grantersOf(address));
-    this.#groups = [...groups].flatMap(([granters, addresses]) => {
-      const alone = granters === 0 ? addresses.map((address) => [address]) : [addresses];
-      return alone.map((each) => ({
-        address: each[0] as Ip, // groups are not empty
-        slots: each.map((address) => this.#slots.get(address) ?? 0),
-      }));
-    });
+    const groups = Map.groupBy(
+      this.#held.keys(),
+      (address) => `${this.#member.grantersOf(address)} ${this.#member.until(address)}`,
+    );
+    this.#groups = Array.from(groups.values(), (addresses) => ({
+      address: addresses[0] as Ip, // groups are not empty
+      slots: addresses.map((address) => this.#slots.get(address) ?? 0),
+    }));
     this.#groupedAt = this.#member.grants;
   }
 
-  #write(address: Ip): number {
-    const until = this.#member.until(address);
-    this.#options.deadlines.set(this.#slots.get(address) ?? 0, until);
-    return until;
+  #write(address: Ip): void {
+    this.#options.deadlines.set(this.#slots.get(address) ?? 0, this.#member.until(address));
   }
 
   #tellHeld(): void {
@@ -364,7 +364,7 @@ export class MemberHost {
   #tellContended(): void {
     const contended = [...this.#member.contended];
     const text = contended.join();
-    if (contended.length > 0 && text !== this.#contended) this.#options.onContended(contended);
+    if (text !== this.#contended) this.#options.onContended(contended);
     this.#contended = text;
   }
 

@@ -35,8 +35,8 @@ export interface Network {
 export function makeNetwork(): Network {
   const name = (host: Host | 'lan') => `${host}-${process.pid}`;
   ipBatch([...HOSTS, 'lan' as const].map((host) => `netns add ${name(host)}`));
-  // Addresses are ready at once, and each refusal is said, not some of them a second.
-  const settings = ['ipv6/conf/default/accept_dad', 'ipv4/icmp_ratelimit', 'ipv6/icmp/ratelimit'];
+  // Addresses are ready at once, and each refusal is said: not some of them a second, to one or to all.
+  const settings = ['ipv6/conf/default/accept_dad', 'ipv4/icmp_ratemask', 'ipv6/icmp/ratemask'];
   for (const host of HOSTS)
     inNamespace(name(host), `for s in ${settings.join(' ')}; do echo 0 > /proc/sys/net/$s; done`);
   inside(name('lan'), ['link add lan type bridge', 'link set lan up']);
