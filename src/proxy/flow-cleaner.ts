@@ -23,6 +23,8 @@ export class FlowCleaner {
   /** Of tables that are not in force yet, and of those that are. */
   #noted: readonly StaleFlows[];
   #due: readonly StaleFlows[];
+  /** Of those that are being looked for. */
+  #underWay: readonly StaleFlows[] = [];
   /** Of its own, so that no change of rules waits for it. */
   #connection: NetlinkConnection | undefined;
 
@@ -35,6 +37,7 @@ export class FlowCleaner {
   /** A Service's table changed, and is not in force yet. */
   note(before: ServiceTable, after: ServiceTable): void {
     for (const stale of this.#noted) stale.note(before, after);
+    for (const stale of [...this.#noted, ...this.#due, ...this.#underWay]) stale.allow(after);
   }
 
   /** The tables that were noted are in force. Before that a flow that is deleted comes back with its next packet. */
@@ -52,6 +55,7 @@ export class FlowCleaner {
     const due = this.#due;
     if (due.every(({ families }) => families.length === 0)) return undefined;
     this.#due = this.#nothing();
+    this.#underWay = due;
     const own = ownAddresses();
     try {
       this.#connection ??= new NetlinkConnection({ ...this.#options, protocol: NETLINK_NETFILTER });
@@ -67,6 +71,8 @@ export class FlowCleaner {
       for (const [i, stale] of due.entries()) stale.add(this.#due[i] ?? stale);
       this.#due = due;
       throw error;
+    } finally {
+      this.#underWay = [];
     }
     return deleted;
   }

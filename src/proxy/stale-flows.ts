@@ -31,6 +31,17 @@ export class StaleFlows {
       if (this.#endsFlows(was.get(port.key), port)) this.#note(port, this.#mayHave(port));
   }
 
+  /** Flows to where a Service leads now may stay, whatever was noted of it before. */
+  allow({ ports }: ServiceTable): void {
+    for (const table of ports) {
+      if (table.protocol !== this.protocol) continue;
+      const { family, port, nodePort, frontends } = table;
+      const places = placesOf(this.#mayHave(table));
+      for (const { address } of frontends) widen(this.#frontends, place(address, port), places);
+      if (nodePort !== undefined) widen(this.#nodePorts, `${family} ${nodePort}`, places);
+    }
+  }
+
   /** Those that may have stale flows. */
   get families(): readonly Family[] {
     return [...this.#families];
@@ -64,7 +75,7 @@ export class StaleFlows {
     const { port, nodePort } = after ?? {};
     if (!before || before.port !== port || before.nodePort !== nodePort) return before !== undefined;
     const addresses = new Set(after?.frontends.map(({ address }) => address));
-    const places = new Set(after?.endpoints.listed.map((each) => place(each.address, each.port)));
+    const places = placesOf(after?.endpoints.listed ?? []);
     return (
       before.frontends.some(({ address }) => !addresses.has(address)) ||
       before.endpoints.listed.some((each) => !places.has(place(each.address, each.port)))
@@ -75,14 +86,23 @@ export class StaleFlows {
   #signature(table: PortTable | undefined): string {
     if (!table) return '';
     const { port, nodePort, frontends } = table;
-    const places = this.#mayHave(table).map((each) => place(each.address, each.port));
-    return JSON.stringify([port, nodePort, frontends.map(({ address }) => address), places]);
+    const places = placesOf(this.#mayHave(table));
+    return JSON.stringify([port, nodePort, frontends.map(({ address }) => address), ...places]);
   }
 
   #note({ family, port, nodePort, frontends }: PortTable, endpoints: readonly Endpoint[]): void {
-    const places = new Set(endpoints.map((endpoint) => place(endpoint.address, endpoint.port)));
+    const places = placesOf(endpoints);
     for (const { address } of frontends) this.#frontends.set(place(address, port), places);
     if (nodePort !== undefined) this.#nodePorts.set(`${family} ${nodePort}`, places);
     this.#families.add(family);
   }
+}
+
+function placesOf(endpoints: readonly Endpoint[]): Set<Place> {
+  return new Set(endpoints.map(({ address, port }) => place(address, port)));
+}
+
+function widen(known: Map<string, ReadonlySet<Place>>, key: string, places: ReadonlySet<Place>): void {
+  const before = known.get(key);
+  if (before) known.set(key, before.union(places));
 }

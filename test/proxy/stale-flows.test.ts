@@ -41,7 +41,19 @@ function noted(...changes: readonly (readonly [ReturnType<typeof table>, ReturnT
   };
 }
 
-const [A, B] = ['10.244.0.1', '10.244.0.2'];
+const [A, B, C] = ['10.244.0.1', '10.244.0.2', '10.244.0.3'];
+
+describe('stale flows', () => {
+  it.each(['UDP', 'TCP'] as const)('of %s are none where the Service came to lead since', (protocol) => {
+    const flows = new StaleFlows(protocol);
+    flows.note(table([A, B], protocol), table([A], protocol));
+    flows.allow(table([A, C], protocol));
+    const isStale = (to: string) => flows.isStale(flow(CLUSTER, 53, to, 5353), () => false);
+    expect([A, B, C].map(isStale)).toEqual([false, true, false]);
+    flows.note(table([A, C], protocol), table([A], protocol));
+    expect(isStale(C)).toBe(true);
+  });
+});
 
 describe('stale UDP flows', () => {
   it('go to an endpoint that is gone, through any frontend or the node port', () => {
