@@ -117,7 +117,7 @@ export class Holder {
     return attempt.heldUntil;
   }
 
-  /** Which voters have granted the address, as bits: while `grants` stays, what is of equal bits and ours until the same time now stays so. */
+  /** Which voters have granted the address, as bits; see groupsOf. */
   grantersOf(address: Ip): number {
     if (!this.#claimed.has(address)) return 0;
     let bits = 0;

@@ -4,6 +4,7 @@ import { createHistogram } from 'node:perf_hooks';
 import type { Ip } from '../net/address.ts';
 import type { Mac } from '../net/mac.ts';
 import { type Deadlines, MOST_ADDRESSES, monotonicNow } from './deadlines.ts';
+import { groupsOf } from './groups.ts';
 import { Member } from './member.ts';
 import { type Body, type Link, type Links, type Message, MOST_MACS, type NodeState } from './message.ts';
 import type { Roster } from './roster.ts';
@@ -325,13 +326,8 @@ export class MemberHost {
     return true;
   }
 
-  /** What the same voters have granted, and is held until the same time now, stays so: one is looked at for all. */
   #group(): void {
-    const groups = Map.groupBy(
-      this.#held.keys(),
-      (address) => `${this.#member.grantersOf(address)} ${this.#member.until(address)}`,
-    );
-    this.#groups = Array.from(groups.values(), (addresses) => ({
+    this.#groups = groupsOf(this.#member, this.#held.keys()).map((addresses) => ({
       address: addresses[0] as Ip, // groups are not empty
       slots: addresses.map((address) => this.#slots.get(address) ?? 0),
     }));

@@ -1,5 +1,6 @@
 // A deterministic world for the real state machines: clocks of different rates, a network that loses, repeats,
 // reorders and parts, processes that pause, die, stop and return, and rosters that change. One seed, one history.
+import { groupsOf } from '../../src/membership/groups.ts';
 import { Member } from '../../src/membership/member.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../src/membership/message.ts';
 import { majorityOf, type Roster, type Voter } from '../../src/membership/roster.ts';
@@ -35,6 +36,8 @@ interface SimulatedNode {
   reachesApi: boolean;
   leaving: boolean;
   readonly held: Set<Ip>;
+  /** What its process would look at as one, of that many grants of that member. */
+  grouped: { readonly member: Member; readonly grants: number; readonly groups: readonly Ip[][] } | undefined;
   wakeEvent: number;
 }
 
@@ -90,6 +93,7 @@ class Simulation {
         reachesApi: true,
         leaving: false,
         held: new Set(),
+        grouped: undefined,
         wakeEvent: 0,
       });
     }
@@ -136,8 +140,22 @@ class Simulation {
     return node.member !== undefined && node.member.until(address) > this.#clock(node);
   }
 
+  /** All of a group are held until one time, for as long as the process takes it for one. */
+  #checkGroups(node: SimulatedNode): void {
+    const { member, grouped } = node;
+    if (!member) return;
+    if (grouped?.member !== member || grouped.grants !== member.grants) {
+      node.grouped = { member, grants: member.grants, groups: groupsOf(member, ADDRESSES) };
+      return;
+    }
+    for (const group of grouped.groups)
+      if (new Set(group.map((address) => member.until(address))).size > 1)
+        this.#problem ??= `at ${this.#now.toFixed(3)} ${node.id} takes ${group.join(', ')} for held until one time`;
+  }
+
   /** A paused process counts: it may go on at any moment. */
   #check(node: SimulatedNode): void {
+    this.#checkGroups(node);
     for (const address of ADDRESSES) {
       if (!this.#holds(node, address)) {
         node.held.delete(address);
