@@ -17,6 +17,15 @@ export function holdingText(addresses: readonly string[], isServed: boolean): st
 
 /** Those at which the Service is served now: none while its status shows nothing. */
 export function servedAddresses(service: ServiceObject): readonly Ip[] {
+  const known = served.get(service) ?? readServed(service);
+  served.set(service, known);
+  return known;
+}
+
+/** An object of the API never changes: it is read once. */
+const served = new WeakMap<ServiceObject, readonly Ip[]>();
+
+function readServed(service: ServiceObject): readonly Ip[] {
   const ingress = service.status?.loadBalancer?.ingress ?? [];
   if (ingress.length === 0) return [];
   return confirmed(service) ?? ownAddresses(ingress);

@@ -35,7 +35,7 @@ export function announcedAddresses(
   const announced = new Map<Ip, AnnouncedAddress>();
   for (const service of services) {
     if (!isOurs(service, classes)) continue;
-    for (const address of addressesOf(service)) {
+    for (const address of servedAddresses(service)) {
       const pool = poolOf(address, service, pools);
       if (!pool) continue;
       const known = announced.get(address);
@@ -48,15 +48,6 @@ export function announcedAddresses(
     }
   }
   return announced;
-}
-
-/** An object of the API never changes: it is read once. */
-const read = new WeakMap<ServiceObject, readonly Ip[]>();
-
-function addressesOf(service: ServiceObject): readonly Ip[] {
-  const known = read.get(service) ?? servedAddresses(service);
-  read.set(service, known);
-  return known;
 }
 
 function poolOf(
